@@ -1,0 +1,1 @@
+"""facts of vengeance."""

@@ -1,0 +1,1 @@
+"""wsman of vengeance."""
