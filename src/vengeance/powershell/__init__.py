@@ -1,0 +1,47 @@
+"""The PowerShell that runs on the box: one file a fact or change, called by name with JSON in and JSON out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import TypeAlias
+
+from pyinfra.api.command import StringCommand
+
+JSON: TypeAlias = "str | int | float | bool | None | list[JSON] | Mapping[str, JSON]"
+
+_FOLDER = Path(__file__).parent
+
+
+@lru_cache(maxsize=None)
+def load(name: str) -> str:
+    """Return the exact text of a shipped script, with LF line ends.
+
+    + name: file name without ``.ps1``: ``Get-Os``; the agent's parts are ``agent/loader`` and the like
+
+    Raises FileNotFoundError when there is no such script.
+    """
+    return (_FOLDER / f"{name}.ps1").read_text(encoding="ascii").replace("\r\n", "\n")
+
+
+def names() -> list[str]:
+    """Return the names of all shipped facts and changes, sorted; the agent's own parts are not among them."""
+    return sorted(path.stem for path in _FOLDER.glob("*.ps1"))
+
+
+class Script(StringCommand):
+    """A pyinfra command that runs a shipped script on Windows.
+
+    + name: the script's name, as ``load`` takes it
+    + parameters: what the script gets as ``-InputJson``
+
+    In logs it reads ``Get-Environment {"names":null}``; the connector sends the script's text and the parameters.
+    """
+
+    def __init__(self, name: str, parameters: Mapping[str, JSON] | None = None) -> None:
+        load(name)
+        self.script = name
+        self.parameters = json.dumps(dict(parameters or {}), separators=(",", ":"))
+        super().__init__(name, self.parameters)
