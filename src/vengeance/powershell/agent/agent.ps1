@@ -77,11 +77,13 @@ function Get-LengthAndField([string] $text) {
 
 function Send-End([long] $id, [long] $code, [bool] $timedOut, [string] $out, [string] $err) {
     $script:last = $id
-    $script:lastAnswer = '{0} end {1} {2} {3} {4}' -f $id, ($code -band 0xFFFFFFFFL), [int] $timedOut,
+    $script:lastAnswer = '{0} end {1} {2} {3} {4}' -f $id, ($code -band [long] [uint32]::MaxValue), [int] $timedOut,
         (Get-LengthAndField $out), (Get-LengthAndField $err)
     Send-Frame $script:lastAnswer
 }
 
+# Streams are read by index or taken whole: the enumerator of an open PSDataCollection waits for more.
+# https://learn.microsoft.com/dotnet/api/system.management.automation.psdatacollection-1
 function ConvertTo-Text($items) {
     $text = [System.Text.StringBuilder]::new()
     foreach ($item in $items) {
@@ -148,10 +150,10 @@ function Invoke-Script([long] $id, [string] $script, [string] $inputJson, $optio
                 break
             }
         }
-        $out = ConvertTo-Text $output
+        $out = ConvertTo-Text $output.ReadAll()
         $err = ''
         $failed = $false
-        foreach ($record in $shell.Streams.Error) {
+        foreach ($record in $shell.Streams.Error.ReadAll()) {
             $err += Get-ErrorText $record
             if ($record.FullyQualifiedErrorId -notlike 'NativeCommandError*') { $failed = $true }
         }

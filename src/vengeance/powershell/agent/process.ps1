@@ -2,6 +2,7 @@
 # the script and its options as JSON {"parameters", "stdin", "cwd", "env"}, then ends, so children find an empty stdin.
 # powershell.exe hands redirected stdin to the process block line by line (about_Functions_Advanced_Methods);
 # Ansible's winrm connection has sent its files this way for years.
+param()
 begin {
     $ProgressPreference = 'SilentlyContinue'
     $lines = @()
