@@ -1,46 +1,38 @@
 # The fallback without an agent: one process a command. Run as -EncodedCommand; stdin is two lines of base64 (UTF-8),
 # the script and its options as JSON {"parameters", "stdin", "cwd", "env"}, then ends, so children find an empty stdin.
-# powershell.exe hands redirected stdin to the process block line by line (about_Functions_Advanced_Methods);
-# Ansible's winrm connection has sent its files this way for years.
-param()
-begin {
-    $ProgressPreference = 'SilentlyContinue'
-    $lines = @()
+# powershell.exe hands the lines of a redirected stdin to the script as $input (about_PowerShell_exe,
+# about_Automatic_Variables); Ansible's bootstrap over WinRM has relied on it for years.
+$ProgressPreference = 'SilentlyContinue'
+$lines = @($input)
+$utf8 = [System.Text.Encoding]::UTF8
+$block = [ScriptBlock]::Create($utf8.GetString([Convert]::FromBase64String($lines[0])))
+$options = ConvertFrom-Json -InputObject $utf8.GetString([Convert]::FromBase64String($lines[1]))
+$arguments = @{}
+if ($null -ne $options.parameters) { $arguments['InputJson'] = [string] $options.parameters }
+if ($options.env) {
+    foreach ($pair in $options.env.PSObject.Properties) {
+        [Environment]::SetEnvironmentVariable($pair.Name, [string] $pair.Value)
+    }
 }
-process {
-    $lines += [string] $_
-}
-end {
-    $utf8 = [System.Text.Encoding]::UTF8
-    $block = [ScriptBlock]::Create($utf8.GetString([Convert]::FromBase64String($lines[0])))
-    $options = ConvertFrom-Json -InputObject $utf8.GetString([Convert]::FromBase64String($lines[1]))
-    $arguments = @{}
-    if ($null -ne $options.parameters) { $arguments['InputJson'] = [string] $options.parameters }
-    if ($options.env) {
-        foreach ($pair in $options.env.PSObject.Properties) {
-            [Environment]::SetEnvironmentVariable($pair.Name, [string] $pair.Value)
+if ($options.cwd) { Set-Location -LiteralPath ([string] $options.cwd) }
+$failed = $false
+try {
+    $given = @()
+    if ($null -ne $options.stdin) { $given = ([string] $options.stdin) -split "`r?`n" }
+    # Error records are taken apart from the output here, or powershell.exe would write them to stderr as CLIXML.
+    $given | & $block @arguments 2>&1 | ForEach-Object -Process { # ps51: allow native
+        if ($_ -is [System.Management.Automation.ErrorRecord]) {
+            if ($_.FullyQualifiedErrorId -notlike 'NativeCommandError*') { $failed = $true }
+            [Console]::Error.WriteLine($_.ToString())
         }
+        elseif ($_ -is [string]) { [Console]::Out.WriteLine($_) }
+        else { [Console]::Out.Write(($_ | Out-String -Width 4096)) }
     }
-    if ($options.cwd) { Set-Location -LiteralPath ([string] $options.cwd) }
-    $failed = $false
-    try {
-        $given = @()
-        if ($null -ne $options.stdin) { $given = ([string] $options.stdin) -split "`r?`n" }
-        # Error records are taken apart from the output here, or powershell.exe would write them to stderr as CLIXML.
-        $given | & $block @arguments 2>&1 | ForEach-Object -Process { # ps51: allow native
-            if ($_ -is [System.Management.Automation.ErrorRecord]) {
-                if ($_.FullyQualifiedErrorId -notlike 'NativeCommandError*') { $failed = $true }
-                [Console]::Error.WriteLine($_.ToString())
-            }
-            elseif ($_ -is [string]) { [Console]::Out.WriteLine($_) }
-            else { [Console]::Out.Write(($_ | Out-String -Width 4096)) }
-        }
-    }
-    catch {
-        $failed = $true
-        [Console]::Error.WriteLine($_.Exception.Message)
-    }
-    if ($failed) { exit 1 }
-    if ($null -ne $LASTEXITCODE) { exit $LASTEXITCODE }
-    exit 0
 }
+catch {
+    $failed = $true
+    [Console]::Error.WriteLine($_.Exception.Message)
+}
+if ($failed) { exit 1 }
+if ($null -ne $LASTEXITCODE) { exit $LASTEXITCODE }
+exit 0
