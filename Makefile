@@ -1,0 +1,34 @@
+# Thin on purpose: what each word does is written in scripts/.
+PYTHON ?= python3
+export PYTHON
+
+.PHONY: help demo test lint bench constraints clean
+
+help:
+	@echo "make demo         set everything up, then build the whole box on its twin"
+	@echo "make test         set everything up, then run all checks and tests"
+	@echo "make lint         only ruff, mypy and the PowerShell checker"
+	@echo "make bench        the figures of the wire, beside pywinrm's and Ansible's"
+	@echo "make constraints  renew constraints.txt"
+	@echo "make clean        stop the twins of this checkout and remove .venv and build leftovers"
+
+demo:
+	@bash scripts/demo.sh
+
+test:
+	@bash scripts/test.sh
+
+lint:
+	@bash scripts/setup.sh python
+	@bash scripts/lint.sh
+
+bench:
+	@bash scripts/setup.sh
+	@.venv/bin/python benchmarks/wire.py
+
+constraints:
+	@bash scripts/setup.sh python
+	@.venv/bin/python scripts/constraints.py
+
+clean:
+	@bash scripts/clean.sh

@@ -1,0 +1,7 @@
+#!/usr/bin/env bash
+# Set up, then the main job on the twin: build the whole box, and say what now runs.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+bash scripts/setup.sh
+.venv/bin/pyinfra inventory/twin.py deploys/vengeance.py --yes
+exec .venv/bin/python scripts/summary.py

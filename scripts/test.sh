@@ -1,0 +1,11 @@
+#!/usr/bin/env bash
+# Set up, then every check and test; pytest's closing line is the last one, unless the checks before it found something.
+set -uo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+bash scripts/setup.sh || exit
+lint=0
+bash scripts/lint.sh || lint=1
+.venv/bin/python -m pytest "$@"
+tests=$?
+[ "$lint" = 0 ] || echo "vengeance: the tests have run, but ruff, mypy or the PowerShell checker found something: see before the tests, or 'make lint'." >&2
+[ "$tests" = 0 ] && [ "$lint" = 0 ]

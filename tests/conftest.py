@@ -1,0 +1,47 @@
+"""Fixtures that several test folders share."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from vengeance.twin.client import Twin
+
+
+@pytest.fixture(scope="session", autouse=True)
+def twin_home() -> Iterator[Path]:
+    """A folder for the state of every twin of this test run, so that none of the user's own is touched.
+
+    Short, since the path of a Unix socket has at most 107 bytes. The root filesystem's cache stays shared.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="vt-"))
+    before = os.environ.get("VENGEANCE_TWIN_HOME")
+    os.environ["VENGEANCE_TWIN_HOME"] = str(folder)
+    try:
+        yield folder
+    finally:
+        if before is None:
+            del os.environ["VENGEANCE_TWIN_HOME"]
+        else:
+            os.environ["VENGEANCE_TWIN_HOME"] = before
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def twin(twin_home: Path) -> Iterator[Twin]:
+    """One running twin for the whole test run; a test that changes what others rely on puts it back."""
+    from vengeance.twin.client import Twin
+
+    twin = Twin("tests")
+    twin.up()
+    try:
+        yield twin
+    finally:
+        twin.down()
