@@ -7,8 +7,6 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 what=${1:-all}
 PYTHON=${PYTHON:-python3}
 log=build/setup.log
-mkdir -p build
-: >"$log"
 
 fail() {
   echo "vengeance: $*" >&2
@@ -52,6 +50,9 @@ if [ "$what" = all ]; then
   need_space "${XDG_CACHE_HOME:-${HOME:-/root}/.cache}" 2500 "the twin (its root filesystem and what is installed in it)"
 fi
 need_space "$PWD" 600 ".venv"
+
+mkdir -p build 2>/dev/null && : 2>/dev/null >"$log" ||
+  fail "$PWD/build cannot be written by $(id -un): run this as the user who owns this folder, or as root."
 
 # --- system packages ---
 packages=()
