@@ -1,0 +1,69 @@
+# Sets and removes environment variables of the machine or of the account that this script runs as.
+#
+# in:   {"level": "machine", "variables": {"OLLAMA_HOST": "0.0.0.0:11434", "OLLAMA_DEBUG": null}}     null: removed
+# out:  {"changed": true, "before": {"OLLAMA_HOST": null, "OLLAMA_DEBUG": "1"},
+#        "after": {"OLLAMA_HOST": "0.0.0.0:11434", "OLLAMA_DEBUG": null}, "reboot_required": false}
+#
+# before and after are read from the registry, unexpanded. Processes that run keep the environment they were started with;
+# SetEnvironmentVariable broadcasts WM_SETTINGCHANGE, so that programs which listen take the new one. It removes a variable
+# whose value is empty, so an empty value cannot be set.
+# https://learn.microsoft.com/dotnet/api/system.environment.setenvironmentvariable (three arguments)
+# It writes REG_SZ. A variable that was REG_EXPAND_SZ is written a second time with its kind kept:
+# https://learn.microsoft.com/dotnet/api/microsoft.win32.registrykey.setvalue
+param([string] $InputJson)
+$ErrorActionPreference = 'Stop'
+
+$wanted = ConvertFrom-Json -InputObject $InputJson
+if ($wanted.level -eq 'machine') {
+    $target = [EnvironmentVariableTarget]::Machine
+    $hive = 'LocalMachine'
+    $path = 'SYSTEM\CurrentControlSet\Control\Session Manager\Environment'
+}
+elseif ($wanted.level -eq 'user') {
+    $target = [EnvironmentVariableTarget]::User
+    $hive = 'CurrentUser'
+    $path = 'Environment'
+}
+else { throw "The level of an environment variable is machine or user, not '$($wanted.level)'." }
+$base = [Microsoft.Win32.RegistryKey]::OpenBaseKey($hive, 'Registry64')
+
+function Get-Raw([string] $name) {
+    $key = $base.OpenSubKey($path)
+    if ($null -eq $key) { return $null }
+    return $key.GetValue($name, $null, 'DoNotExpandEnvironmentNames')
+}
+
+function Test-Expandable([string] $name) {
+    $key = $base.OpenSubKey($path)
+    if ($null -eq $key -or $null -eq $key.GetValue($name, $null)) { return $false }
+    return $key.GetValueKind($name).ToString() -eq 'ExpandString'
+}
+
+$changed = $false
+$before = [ordered] @{}
+$after = [ordered] @{}
+foreach ($variable in $wanted.variables.PSObject.Properties) {
+    $name = $variable.Name
+    $value = $variable.Value
+    if ($null -ne $value -and [string] $value -eq '') {
+        throw "Windows cannot hold $name with an empty value: give null to remove it."
+    }
+    $old = Get-Raw $name
+    $before[$name] = $old
+    $same = $null -eq $old -and $null -eq $value
+    if ($null -ne $old -and $null -ne $value) { $same = [string] $old -ceq [string] $value }
+    if (-not $same) {
+        $expandable = Test-Expandable $name
+        [Environment]::SetEnvironmentVariable($name, $value, $target)
+        if ($expandable -and $null -ne $value) {
+            $writable = $base.OpenSubKey($path, $true)
+            $writable.SetValue($name, [string] $value, 'ExpandString')
+            $writable.Dispose()
+        }
+        $changed = $true
+    }
+    $after[$name] = Get-Raw $name
+}
+
+$answer = [ordered] @{ changed = $changed; before = $before; after = $after; reboot_required = $false }
+ConvertTo-Json -InputObject $answer -Compress -Depth 3
