@@ -1,4 +1,7 @@
-"""The JSON that the shipped scripts take and print, one pair of types a script; the twin answers by the same definition."""
+"""The JSON that the shipped scripts take and print, one pair of types a script.
+
+The facts and operations read by this definition, and the twin answers by it.
+"""
 
 from __future__ import annotations
 
@@ -78,7 +81,7 @@ class PathInput(TypedDict):
 
 
 class File(TypedDict):
-    """Output of Get-File; ``size`` in bytes, None for a directory; all but ``exists`` are None where nothing is."""
+    """Output of Get-File; ``size`` in bytes, None for a directory; all is None where nothing is."""
 
     exists: bool
     type: Literal["file", "directory"] | None
@@ -137,7 +140,7 @@ class Distribution(TypedDict):
 
 
 class WslInstallation(TypedDict):
-    """Output of Get-WslInstallation; ``version`` and ``path`` (of wsl.exe) are None without the WSL package."""
+    """Output of Get-WslInstallation; ``version`` and ``path`` (of wsl.exe) are None without it."""
 
     version: str | None
     path: str | None
@@ -146,7 +149,7 @@ class WslInstallation(TypedDict):
 
 
 class ProgramInput(TypedDict):
-    """Input of Invoke-Program; ``arguments`` is the rest of the command line as it is, ``timeout`` in seconds."""
+    """Input of Invoke-Program; ``arguments`` is the rest of the command line, ``timeout`` is in seconds."""
 
     file: str
     arguments: str
