@@ -1,0 +1,56 @@
+"""Which CUDA packages belong into a distro of WSL, and which break the GPU there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+KEYRING_PACKAGE = "cuda-keyring"
+KEYRING_URL = "https://developer.download.nvidia.com/compute/cuda/repos/wsl-ubuntu/x86_64/cuda-keyring_1.1-1_all.deb"
+"""NVIDIA's "CUDA on WSL User Guide": the repository wsl-ubuntu, which has no driver in it."""
+
+_BREAKERS = (
+    (
+        re.compile(r"cuda|cuda-\d+-\d+|cuda-drivers(-.+)?|cuda-runtime-.+"),
+        "it brings the Linux display driver, and in WSL the driver is the one of Windows",
+    ),
+    (
+        re.compile(r"nvidia-driver-.+|nvidia-dkms-.+|nvidia-kernel-.+|nvidia-open(-.+)?|libnvidia-compute-.+"),
+        "it is a part of the Linux display driver, and in WSL the driver is the one of Windows",
+    ),
+    (
+        re.compile(r"nvidia-utils-.+"),
+        "its libraries hide those of /usr/lib/wsl/lib: Failed to initialize NVML, GPU access blocked (WSL#9166)",
+    ),
+    (
+        re.compile(r"nvidia-cuda-toolkit"),
+        "it is Ubuntu's own build with libraries that hide those of /usr/lib/wsl/lib (WSL#11888)",
+    ),
+)
+_VERSION = re.compile(r"\d+-\d+")
+
+
+def breakers(packages: Iterable[str]) -> dict[str, str]:
+    """Return the packages that break the GPU in WSL, each with the reason.
+
+    + packages: names of Debian packages, with ``:amd64`` or ``=1.2`` after them or without
+    """
+    found: dict[str, str] = {}
+    for package in packages:
+        plain = re.split(r"[:=]", package, maxsplit=1)[0]
+        for pattern, reason in _BREAKERS:
+            if pattern.fullmatch(plain):
+                found[package] = reason
+                break
+    return found
+
+
+def toolkit_package(version: str) -> str:
+    """Return the package of a toolkit version: ``12.4`` or ``12-4`` gives ``cuda-toolkit-12-4``.
+
+    Raises ValueError for anything else, such as ``12``, whose package moves on to newer versions by itself.
+    """
+    dashed = version.replace(".", "-")
+    if not _VERSION.fullmatch(dashed):
+        raise ValueError(f"A CUDA toolkit version has two numbers, as in 12-4, not {version!r}.")
+    return f"cuda-toolkit-{dashed}"
