@@ -72,7 +72,7 @@ def source_imports() -> Iterator[tuple[str, Path, str]]:
 
 # design, section 1: deploys -> operations -> facts -> connectors -> winrm, everything -> box.
 ALLOWED = {
-    "winrm": {"secret"},
+    "winrm": set(),
     "box": set(),
     "secret": set(),
     "powershell": {"box"},
