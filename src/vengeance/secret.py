@@ -1,0 +1,118 @@
+"""A password as data: read late, shown never."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import stat
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+MASK = "*MASKED*"
+
+
+class SecretError(ValueError):
+    """A secret cannot be read; the message says from where and what mends it, and never holds it."""
+
+
+class Secret:
+    """A secret that is read when it is needed and masked wherever it is printed, pickled or put into JSON.
+
+    + read: returns the secret
+    + source: where it comes from, for messages
+
+    Usage::
+
+        {"winrm_password": Secret.from_environment("VENGEANCE_PASSWORD")}
+    """
+
+    def __init__(self, read: Callable[[], str], source: str) -> None:
+        self._read = read
+        self.source = source
+
+    @classmethod
+    def of(cls, value: str) -> Secret:
+        """Return a secret that is at hand already."""
+        return cls(lambda: value, "a value")
+
+    @classmethod
+    def from_environment(cls, variable: str) -> Secret:
+        """Return the secret in an environment variable."""
+
+        def read() -> str:
+            value = os.environ.get(variable)
+            if not value:
+                raise SecretError(f"the environment variable {variable} is not set: export {variable}=...")
+            return value
+
+        return cls(read, f"the environment variable {variable}")
+
+    @classmethod
+    def from_file(cls, path: str | os.PathLike[str]) -> Secret:
+        """Return the first line of a file that only its owner may read (mode 600)."""
+        file = Path(path).expanduser()
+
+        def read() -> str:
+            try:
+                mode = stat.S_IMODE(file.stat().st_mode)
+                text = file.read_text(encoding="utf-8")
+            except OSError as error:
+                raise SecretError(f"the password file {file} cannot be read: {error.strerror}") from None
+            if mode & 0o077:
+                raise SecretError(f"the password file {file} has mode {mode:o}, others can read it: chmod 600 {file}")
+            value = text.splitlines()[0] if text else ""
+            if not value:
+                raise SecretError(f"the first line of the password file {file} is empty")
+            return value
+
+        return cls(read, f"the file {file}")
+
+    @classmethod
+    def from_keyring(cls, service: str, user: str) -> Secret:
+        """Return the secret that the system's keyring holds; needs ``pip install vengeance[keyring]``."""
+
+        def read() -> str:
+            try:
+                import keyring
+            except ImportError:
+                raise SecretError("the keyring package is missing: pip install 'vengeance[keyring]'") from None
+            value = keyring.get_password(service, user)
+            if not value:
+                raise SecretError(f"the keyring has nothing for {service} and {user}: keyring set {service} {user}")
+            return value
+
+        return cls(read, f"the keyring ({service}, {user})")
+
+    @classmethod
+    def from_prompt(cls, question: str) -> Secret:
+        """Return what is typed at the terminal, asked for once."""
+        answers: list[str] = []
+
+        def read() -> str:
+            if not answers:
+                if not sys.stdin.isatty():
+                    raise SecretError(
+                        f"nobody can answer {question!r}: there is no terminal. Use an environment variable or a file"
+                    )
+                answers.append(getpass.getpass(f"{question}: "))
+            return answers[0]
+
+        return cls(read, "the terminal")
+
+    def reveal(self) -> str:
+        """Return the secret itself. Raises SecretError."""
+        return self._read()
+
+    def __str__(self) -> str:
+        return MASK
+
+    def __repr__(self) -> str:
+        return f"Secret({self.source})"
+
+    def __reduce__(self) -> tuple[type[str], tuple[str]]:
+        return (str, (MASK,))
+
+    def to_json(self) -> str:
+        """What pyinfra's JSON output shows."""
+        return MASK

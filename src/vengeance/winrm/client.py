@@ -1,0 +1,422 @@
+"""Everything that can be done on one Windows machine and in its distros over WinRM, by one account."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import threading
+import weakref
+from atexit import register
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Literal, TypeVar
+
+from vengeance.winrm.agent import Agent, AgentEnded, AgentGone, AgentKind
+from vengeance.winrm.connection import Connection
+from vengeance.winrm.errors import (
+    AgentUnavailable,
+    ConnectionLost,
+    OutcomeUnknown,
+    ShellLost,
+    TransferFailed,
+    WireError,
+)
+from vengeance.winrm.frames import Live, encode_field
+from vengeance.winrm.process_mode import ProcessRunner
+from vengeance.winrm.process_transfer import download_from_windows, upload_to_windows
+from vengeance.winrm.result import Result
+from vengeance.winrm.settings import WinRMSettings
+from vengeance.winrm.shell import Shell, persistently
+from vengeance.winrm.transfer import download, upload
+
+T = TypeVar("T")
+
+SHELL_ENVIRONMENT = {"WSL_UTF8": "1", "WSL_DISABLE_WARNINGS": "1"}
+# Only the MSI's own wsl.exe works in session 0: the one in System32 and the Store's alias may not (WSL#9231, #9197).
+WSL_EXE = '"C:\\Program Files\\WSL\\wsl.exe"'
+WSL_FAILED = 4294967295
+WSL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
+# The largest request that fits into one Send, which arrives whole or not at all.
+LARGEST_REQUEST_BYTES = 240_000
+_STARTS = 3
+
+_SH_AGENT = (Path(__file__).parent / "agent.sh").read_text(encoding="utf-8")
+# Reads one line and runs it. The quotes are for cmd.exe and for wsl.exe's CommandLineToArgvW; in them nothing is
+# special to either, and without field splitting and globbing the shell takes the text as it is.
+SH_LOADER = '/bin/sh -c "IFS= read -r l;set -f;IFS=;eval $(echo $l|base64 -d)"'
+
+
+class DistroMissing(WireError):
+    """wsl.exe could not run anything in that distro; the message holds its own words."""
+
+
+@dataclass(frozen=True)
+class AgentTexts:
+    """The PowerShell of the agent: what loads it, what it is, and what runs a single command instead."""
+
+    loader: str
+    agent: str
+    process: str
+    write_chunk: str
+    read_chunk: str
+
+
+def encoded_command(script: str, options: str) -> str:
+    """Return the Windows command line that runs a script given as ``-EncodedCommand``."""
+    text = base64.b64encode(script.encode("utf-16-le")).decode("ascii")
+    return f"powershell.exe -NoLogo -NoProfile -NonInteractive {options}-ExecutionPolicy Bypass -EncodedCommand {text}"
+
+
+class WinRMClient:
+    """One Windows machine, one account. Agents are started when first needed and found again after a cut.
+
+    + settings: where and how
+    + texts: the PowerShell of the agent
+    + warn: told, once, when the PowerShell agent cannot be used and a process a command is used instead
+
+    Raises from every method: ConnectFailed, SignInRefused, OutcomeUnknown, CommandTimeout, TransferFailed.
+    """
+
+    def __init__(
+        self, settings: WinRMSettings, texts: AgentTexts, warn: Callable[[str], None] = lambda message: None
+    ) -> None:
+        self.settings = settings
+        self._texts = texts
+        self._warn = warn
+        self._connection = Connection(settings)
+        self._shell = Shell(self._connection, SHELL_ENVIRONMENT)
+        self._process = ProcessRunner(self._shell)
+        self._agents: dict[str, Agent] = {}
+        self._locks: dict[str, threading.RLock] = {}
+        self._lock = threading.RLock()
+        self._powershell_mode = settings.mode
+        _open_clients.add(self)
+
+    # Connecting and leaving
+
+    def connect(self) -> None:
+        """Sign in and open the shell: wrong settings show here, not at the first command."""
+        with self._lock:
+            self._shell.open()
+
+    def close(self) -> None:
+        """End what still runs for us and delete the shell: nothing of ours is left on the box."""
+        with self._lock:
+            for key, agent in list(self._agents.items()):
+                if agent.busy and key != _POWERSHELL:
+                    self._stop_in_distro(key, agent)
+                agent.leave()
+            self._agents.clear()
+            self._shell.close()
+            self._connection.close()
+            _open_clients.discard(self)
+
+    def forget(self) -> None:
+        """Drop everything without asking the box, which has gone away (a reboot)."""
+        with self._lock:
+            for agent in self._agents.values():
+                agent.leave()
+            self._agents.clear()
+            self._shell.forget()
+            self._connection.close()
+
+    # Windows
+
+    def powershell(
+        self,
+        script: str,
+        parameters: str | None = None,
+        *,
+        stdin: str | None = None,
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+        timeout: float | None = None,
+        read_only: bool = False,
+        on_live: Callable[[Live], None] | None = None,
+    ) -> Result:
+        """Run PowerShell on Windows.
+
+        + script: text; with ``parameters`` (a JSON text) it is a shipped script and gets them as ``-InputJson``
+        + stdin: lines for ``$input``
+        + timeout: seconds
+        """
+        options = {
+            "timeout": timeout,
+            "stream": on_live is not None,
+            "cwd": cwd,
+            "env": dict(env or {}),
+            "stdin": stdin,
+        }
+        if self._powershell_mode == "agent":
+            words = (encode_field(script), encode_field(parameters), encode_field(json.dumps(options)))
+            try:
+                return self._request(_POWERSHELL, "run", words, timeout, read_only, on_live)
+            except AgentUnavailable as error:
+                self._fall_back(error)
+        options["parameters"] = parameters
+        request = "\n".join((encode_field(script), encode_field(json.dumps(options)))) + "\n"
+        line = encoded_command(self._texts.process, "")
+        return self._process.run(line, request.encode("ascii"), timeout, read_only, on_live)
+
+    def cmd(
+        self,
+        line: str,
+        *,
+        timeout: float | None = None,
+        read_only: bool = False,
+        on_live: Callable[[Live], None] | None = None,
+    ) -> Result:
+        """Run one cmd.exe command line as a process of its own in the shell; cmd's 8,191 characters apply."""
+        return self._process.run(line, None, timeout, read_only, on_live)
+
+    def upload(self, source: IO[bytes], path: str) -> bool:
+        """Write a Windows file; False when it already had this content. ``path`` is absolute."""
+        start = source.tell()
+        if self._powershell_mode == "agent":
+            try:
+                return self._transfer(
+                    _POWERSHELL,
+                    lambda: _rewind(source, start),
+                    lambda agent: upload(agent, source, path, self.settings.piece_bytes),
+                )
+            except AgentUnavailable as error:
+                self._fall_back(error)
+        return upload_to_windows(self.powershell, self._texts.write_chunk, source, path)
+
+    def download(self, path: str, target: IO[bytes]) -> str:
+        """Read a Windows file into ``target``; return its SHA-256."""
+        start = target.tell()
+        if self._powershell_mode == "agent":
+            try:
+                return self._transfer(
+                    _POWERSHELL, lambda: _empty(target, start), lambda agent: download(agent, path, target)
+                )
+            except AgentUnavailable as error:
+                self._fall_back(error)
+        return download_from_windows(self.powershell, self._texts.read_chunk, path, target)
+
+    def _fall_back(self, error: AgentUnavailable) -> None:
+        self._powershell_mode = "process"
+        self._warn(f"{error}. Going on with one PowerShell process a command, which is slower")
+
+    # The distros
+
+    def sh(
+        self,
+        distro: str,
+        user: str,
+        command: str,
+        *,
+        stdin: str | bytes | None = None,
+        timeout: float | None = None,
+        read_only: bool = False,
+        on_live: Callable[[Live], None] | None = None,
+    ) -> Result:
+        """Run a POSIX shell command in a distro as one of its users.
+
+        Raises DistroMissing when wsl.exe cannot get there.
+        """
+        words = (
+            encode_field(command),
+            encode_field(stdin),
+            "-" if timeout is None else f"{timeout:g}",
+            "1" if on_live else "0",
+        )
+        return self._request(_distro_key(distro, user), "run", words, timeout, read_only, on_live)
+
+    def upload_to_distro(self, distro: str, user: str, source: IO[bytes], path: str, mode: str = "") -> bool:
+        """Write a file in a distro as one of its users; False when it already had this content."""
+        start = source.tell()
+        return self._transfer(
+            _distro_key(distro, user),
+            lambda: _rewind(source, start),
+            lambda agent: upload(agent, source, path, self.settings.piece_bytes, mode),
+        )
+
+    def download_from_distro(self, distro: str, user: str, path: str, target: IO[bytes]) -> str:
+        """Read a file of a distro into ``target`` as one of its users; return its SHA-256."""
+        start = target.tell()
+        return self._transfer(
+            _distro_key(distro, user),
+            lambda: _empty(target, start),
+            lambda agent: download(agent, path, target),
+        )
+
+    # Agents
+
+    def _request(
+        self,
+        key: str,
+        verb: str,
+        words: tuple[str, ...],
+        timeout: float | None,
+        read_only: bool,
+        on_live: Callable[[Live], None] | None,
+    ) -> Result:
+        size = sum(len(word) for word in words)
+        if size > LARGEST_REQUEST_BYTES:
+            raise TransferFailed(
+                f"the command and its input are {size:,} bytes long, more than the {LARGEST_REQUEST_BYTES:,} that "
+                "go in one request: put the text in a file and run that"
+            )
+        with self._lock_of(key):
+            for attempt in range(1, _STARTS + 1):
+                agent = self._agent(key)
+                try:
+                    end = agent.request(verb, *words, timeout=timeout, read_only=read_only, on_live=on_live)
+                    return Result(end.code, end.stdout, end.stderr, end.timed_out)
+                except AgentGone:
+                    self._drop(key)
+                    if attempt == _STARTS:
+                        raise
+                except BaseException:
+                    self._abandon(key)
+                    raise
+                finally:
+                    self._leave_if_single(key)
+        raise ShellLost("unreachable")
+
+    def _transfer(self, key: str, restart: Callable[[], None], work: Callable[[Agent], T]) -> T:
+        with self._lock_of(key):
+            for attempt in range(1, _STARTS + 1):
+                agent = self._agent(key)
+                try:
+                    return work(agent)
+                except (AgentGone, OutcomeUnknown):
+                    # A file can be sent or read again from the start: it is checked as a whole.
+                    self._abandon(key)
+                    if attempt == _STARTS:
+                        raise
+                    restart()
+                except BaseException:
+                    self._abandon(key)
+                    raise
+                finally:
+                    self._leave_if_single(key)
+        raise ShellLost("unreachable")
+
+    def _leave_if_single(self, key: str) -> None:
+        """In process mode no agent outlives its command."""
+        agent = self._agents.get(key)
+        if self.settings.mode == "process" and agent is not None:
+            del self._agents[key]
+            agent.close()
+
+    def _agent(self, key: str) -> Agent:
+        agent = self._agents.get(key)
+        if agent is not None and agent.alive:
+            return agent
+        return persistently(lambda: self._start_agent(key))
+
+    def _start_agent(self, key: str) -> Agent:
+        reader = Connection(self.settings) if self.settings.duplex else None
+        agent = Agent(self._shell, self._kind(key), self.settings.place, reader)
+        try:
+            agent.start()
+        except ShellLost as error:
+            self._shell.forget()
+            raise ConnectionLost(str(error)) from error
+        except AgentEnded as error:
+            if key == _POWERSHELL:
+                raise AgentUnavailable(f"{error}: {error.output.decode(errors='replace').strip()[-300:]}") from error
+            raise DistroMissing(wsl_complaint(key.split("\0")[0], error.output)) from error
+        self._agents[key] = agent
+        return agent
+
+    def _kind(self, key: str) -> AgentKind:
+        if key == _POWERSHELL:
+            line = encoded_command(self._texts.loader, "-InputFormat None ")
+            return AgentKind("PowerShell", line, self._texts.agent)
+        distro, user = key.split("\0")
+        return AgentKind(f"sh ({distro}, {user})", _wsl_line(distro, user, SH_LOADER), _SH_AGENT)
+
+    def _drop(self, key: str) -> None:
+        agent = self._agents.pop(key, None)
+        if agent is not None:
+            agent.leave()
+
+    def _abandon(self, key: str) -> None:
+        """Leave an agent that may still be busy with a command nobody waits for; what it runs is ended."""
+        agent = self._agents.pop(key, None)
+        if agent is None or agent.alive:
+            if agent is not None:
+                self._agents[key] = agent
+            return
+        if agent.busy and key != _POWERSHELL:
+            self._stop_in_distro(key, agent)
+        agent.close()
+
+    def _stop_in_distro(self, key: str, agent: Agent) -> None:
+        """Kill what an agent runs: ending wsl.exe leaves the Linux processes (WSL#2496)."""
+        folder = agent.proof.get("directory")
+        if not isinstance(folder, str) or not folder:
+            return
+        distro, user = key.split("\0")
+        command = f"p=$(cat {folder}/pid) && kill -TERM -- -$p; sleep 1; kill -KILL -- -$p"
+        request = base64.b64encode(f"IFS=' \t\n'\nset +f\n{command}".encode()) + b"\n"
+        try:
+            self._process.run(_wsl_line(distro, user, SH_LOADER), request, 10, True, None)
+        except (OSError, TimeoutError):
+            return
+
+    def _lock_of(self, key: str) -> threading.RLock:
+        with self._lock:
+            return self._locks.setdefault(key, threading.RLock())
+
+
+_POWERSHELL = ""
+
+
+def _distro_key(distro: str, user: str) -> str:
+    check_wsl_name("wsl_distro", distro)
+    check_wsl_name("wsl_user", user)
+    return f"{distro}\0{user}"
+
+
+def check_wsl_name(setting: Literal["wsl_distro", "wsl_user"], value: str) -> None:
+    """Raise ValueError unless a name can stand on wsl.exe's command line, which does not unquote ``-d`` and ``-u``."""
+    if not WSL_NAME.match(value):
+        raise ValueError(
+            f"{setting} is {value!r}: wsl.exe takes it only with letters, digits, '.', '_' and '-', "
+            "beginning with a letter or digit"
+        )
+
+
+def _rewind(source: IO[bytes], start: int) -> None:
+    source.seek(start)
+
+
+def _empty(target: IO[bytes], start: int) -> None:
+    target.seek(start)
+    target.truncate()
+
+
+def _wsl_line(distro: str, user: str, program: str) -> str:
+    return f"{WSL_EXE} -d {distro} -u {user} --cd / --exec {program}"
+
+
+def wsl_complaint(distro: str, output: bytes) -> str:
+    """Return a sentence with what wsl.exe said; it speaks on stdout, in UTF-16 if its version ignores WSL_UTF8."""
+    text = output.decode("utf-16-le", errors="replace") if b"\0" in output else output.decode(errors="replace")
+    said = " ".join(text.split())[-400:]
+    return (
+        f"wsl.exe cannot run anything in the distro {distro!r}: {said or 'it said nothing'}. "
+        "Distros belong to one Windows user: sign in over WinRM as the one who has it (wsl --list --verbose)"
+    )
+
+
+_open_clients: weakref.WeakSet[WinRMClient] = weakref.WeakSet()
+
+
+def close_all_clients() -> None:
+    """Close every client that is still open; runs at exit, so that Ctrl-C leaves no shell on a box."""
+    for client in list(_open_clients):
+        try:
+            client.close()
+        except (OSError, ValueError):
+            continue
+
+
+register(close_all_clients)

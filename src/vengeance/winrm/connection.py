@@ -1,0 +1,218 @@
+"""One signed-in HTTP connection to WinRM: performs one operation at a time and says what went wrong in words."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable
+from typing import TypeVar
+
+import requests
+import spnego.exceptions
+from winrm.exceptions import (
+    InvalidCredentialsError,
+    WinRMError,
+    WinRMOperationTimeoutError,
+    WinRMTransportError,
+    WSManFaultError,
+)
+
+from vengeance.winrm.errors import (
+    ConnectFailed,
+    ConnectionLost,
+    Fault,
+    NothingYet,
+    ShellLost,
+    SignInRefused,
+    WireError,
+)
+from vengeance.winrm.sessions import BoxProtocol
+from vengeance.winrm.settings import WinRMSettings
+
+T = TypeVar("T")
+
+# MS-WSMV and the recorded answers of real machines.
+SHELL_UNKNOWN = 2150858843
+OPERATIONS_QUOTA = 2150859174  # 0x803381A6: too many commands were run in this shell
+SHELLS_QUOTA = 2150859173
+BUSY = 170
+ABORTED = 995  # the command was ended while a Receive waited for it
+
+BUSY_WAIT_SECONDS = 5.0
+BUSY_TRIES = 3
+
+
+class Rejected(ConnectionLost):
+    """The box refused the request unread (HTTP 400 or 401 on a connection that had been signed in): it did not run."""
+
+
+class Unreachable(ConnectFailed):
+    """Nothing answered at that address: the request was never sent."""
+
+
+class Connection:
+    """One HTTP session of one account; safe to share between threads and greenlets, which then take turns.
+
+    + settings: where and how
+    + password: called once, at the first request
+    """
+
+    def __init__(self, settings: WinRMSettings) -> None:
+        self._settings = settings
+        self._lock = threading.RLock()
+        self._protocol: BoxProtocol | None = None
+        self._signed_in = False
+
+    def perform(self, operation: Callable[[BoxProtocol], T]) -> T:
+        """Do one WS-Management operation; sign in first where that is needed.
+
+        Raises ConnectFailed, SignInRefused, ConnectionLost (or Rejected, when it surely did not run), ShellLost,
+        Fault, NothingYet. After any loss the session is closed: the next call signs in anew, and shells and
+        commands on the box go on under the same ids.
+        """
+        for attempt in range(1, BUSY_TRIES + 1):
+            try:
+                return self._perform_once(operation)
+            except Fault as fault:
+                if fault.code != BUSY or attempt == BUSY_TRIES:
+                    raise
+                time.sleep(BUSY_WAIT_SECONDS)
+        raise ConnectFailed(f"{self._settings.place} stayed busy")
+
+    def _perform_once(self, operation: Callable[[BoxProtocol], T]) -> T:
+        with self._lock:
+            if self._protocol is None:
+                self._protocol = BoxProtocol(self._settings, self._settings.password())
+            protocol = self._protocol
+            finished = False
+            try:
+                result = operation(protocol)
+                finished = self._signed_in = True
+                return result
+            except WSManFaultError as error:
+                # A fault is a whole answer on a healthy connection.
+                finished = self._signed_in = True
+                raise self._from_fault(error) from None
+            except WinRMOperationTimeoutError:
+                finished = self._signed_in = True
+                raise NothingYet(f"{self._settings.place} has nothing to say yet") from None
+            except Exception as error:
+                raise self._translate(error) from error
+            finally:
+                # Also when a timeout or Ctrl-C of the caller's cut the exchange: the sealing of this session is
+                # out of step then, and every later request would be answered 400.
+                if not finished:
+                    self.close()
+
+    def close(self) -> None:
+        """Close the TCP connection; shells on the box stay."""
+        if self._protocol is not None:
+            self._protocol.transport.close_session()
+
+    def _from_fault(self, error: WSManFaultError) -> WireError:
+        code = error.wsman_fault_code if error.wsman_fault_code is not None else error.wmierror_code
+        place = self._settings.place
+        if code in (SHELL_UNKNOWN, ABORTED):
+            return ShellLost(f"the shell on {place} is gone: {error.reason}")
+        return Fault(f"{place} answered with fault {code}: {error.reason}", code)
+
+    def _translate(self, error: Exception) -> WireError:
+        settings = self._settings
+        place = settings.place
+        if isinstance(error, WireError):
+            return error
+        if isinstance(error, InvalidCredentialsError) or "401" in str(getattr(error, "code", "")):
+            if self._signed_in:
+                self._signed_in = False
+                return Rejected(f"{place} no longer knows this connection (401)")
+            return SignInRefused(
+                f"{settings.host} refused the user {settings.user!r} over {settings.transport}: wrong user or "
+                "password, or an account that may not sign in over the network (a Microsoft account needs its "
+                "password, not the PIN). It was tried once. Check winrm_user and winrm_password"
+            )
+        if isinstance(error, WinRMTransportError):
+            if error.code == 400 and self._signed_in:
+                return Rejected(f"{place} refused the request (400)")
+            if error.code >= 500 and self._signed_in:
+                return ConnectionLost(f"{place} answered HTTP {error.code}")
+            return ConnectFailed(
+                f"{place} answered HTTP {error.code}, not as WinRM does: is winrm_port right, and is WinRM what "
+                "listens there?"
+            )
+        if isinstance(error, requests.exceptions.SSLError):
+            return ConnectFailed(self._tls_sentence(error))
+        if isinstance(error, requests.exceptions.ProxyError):
+            return ConnectFailed(f"the proxy {settings.proxy} did not let us through to {place}: check winrm_proxy")
+        if isinstance(error, requests.exceptions.ConnectionError | requests.exceptions.ConnectTimeout):
+            return self._connection_error(error)
+        if isinstance(error, requests.exceptions.RequestException | OSError | spnego.exceptions.SpnegoError):
+            return ConnectionLost(f"the connection to {place} was cut: {error}")
+        if isinstance(error, WinRMError) and self._signed_in:
+            return ConnectionLost(f"the answer of {place} could not be read: {error}")
+        if isinstance(
+            error,
+            ElementTree.ParseError | StopIteration | AssertionError | ValueError | KeyError | WinRMError,
+        ):
+            return ConnectFailed(
+                f"{place} answered, but not as WinRM does ({type(error).__name__}): is winrm_port right, and is "
+                "WinRM what listens there?"
+            )
+        return ConnectFailed(f"{place}: {type(error).__name__}: {error}")
+
+    def _connection_error(self, error: requests.exceptions.RequestException) -> WireError:
+        settings = self._settings
+        text = str(error)
+        if "Name or service not known" in text or "getaddrinfo" in text or "NameResolution" in text:
+            return Unreachable(f"there is no host {settings.host!r}: check winrm_host, and that Tailscale is up")
+        if isinstance(error, requests.exceptions.ConnectTimeout):
+            return Unreachable(
+                f"{settings.place} did not answer within {settings.connect_timeout:g} s: is the box on, and does its "
+                "firewall let this machine in?"
+            )
+        if "NewConnectionError" in text or "Connection refused" in text or "Failed to establish" in text:
+            return Unreachable(
+                f"nothing listens on {settings.place}: is the box on, and WinRM enabled "
+                "(Get-Service WinRM; winrm enumerate winrm/config/listener)?"
+            )
+        return ConnectionLost(f"the connection to {settings.place} was cut")
+
+    def _tls_sentence(self, error: Exception) -> str:
+        place = self._settings.place
+        text = str(error)
+        if "Fingerprints did not match" in text or "fingerprint" in text.lower():
+            seen = certificate_fingerprint(self._settings)
+            return (
+                f"{place} shows another certificate (SHA-256 {seen}) than winrm_certificate_sha256 pins: after a "
+                "reinstall that is expected, set the new one; otherwise somebody is in between"
+            )
+        if "doesn't match" in text or "not valid for" in text or "Hostname mismatch" in text:
+            return (
+                f"the certificate of {place} is for another name than {self._settings.host!r}: use that name, or pin "
+                f"the certificate: winrm_certificate_sha256 = {certificate_fingerprint(self._settings)!r}"
+            )
+        if "CERTIFICATE_VERIFY_FAILED" in text or "certificate verify failed" in text:
+            return (
+                f"the certificate of {place} is signed by nobody this machine trusts: check its SHA-256 on the box, "
+                f"then set winrm_certificate_sha256 = {certificate_fingerprint(self._settings)!r}, or winrm_ca_file"
+            )
+        return f"no TLS with {place}: {text[-200:]}; is it https that listens on winrm_port?"
+
+
+def certificate_fingerprint(settings: WinRMSettings) -> str:
+    """Return the SHA-256 of the certificate that the server shows, in hexadecimal, ``unknown`` if it shows none."""
+    import hashlib
+    import ssl
+
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    try:
+        with (
+            socket.create_connection((settings.host, settings.effective_port), settings.connect_timeout) as raw,
+            context.wrap_socket(raw, server_hostname=settings.host) as wrapped,
+        ):
+            return hashlib.sha256(wrapped.getpeercert(binary_form=True) or b"").hexdigest()
+    except OSError:
+        return "unknown"

@@ -1,0 +1,54 @@
+"""What can go wrong on the wire. All are OSErrors: pyinfra turns those into a failed host, and nothing else."""
+
+from __future__ import annotations
+
+
+class WireError(OSError):
+    """Something failed between here and the box; the message says what, where and what mends it."""
+
+
+class ConnectFailed(WireError):
+    """There is no connection to be had: nothing there, not trusted, or not WinRM."""
+
+
+class SignInRefused(ConnectFailed):
+    """The box refused the account or its password."""
+
+
+class ConnectionLost(WireError):
+    """A request was cut; it may or may not have been handled. Sessions and shells may still be there."""
+
+
+class ShellLost(WireError):
+    """The shell or the command in it is gone from the box (restarted service, reboot, idle timeout, quota)."""
+
+
+class Fault(WireError):
+    """The box answered with a WS-Management fault.
+
+    + code: the WSMan fault code, None if it gave none
+    """
+
+    def __init__(self, message: str, code: int | None) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class NothingYet(WireError):
+    """The box held a Receive for its operation timeout and has no output so far."""
+
+
+class OutcomeUnknown(WireError):
+    """A command may or may not have run; it is not run again by itself."""
+
+
+class AgentUnavailable(WireError):
+    """The agent did not prove itself; the message says how."""
+
+
+class TransferFailed(WireError):
+    """A file could not be written or read on the box; the message is the box's own."""
+
+
+class CommandTimeout(TimeoutError):
+    """A command ran longer than its ``_timeout`` and was stopped."""

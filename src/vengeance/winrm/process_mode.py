@@ -1,0 +1,99 @@
+"""One process a command: the way without an agent. A cut connection leaves a command's outcome unknown."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from vengeance.winrm.connection import Rejected, Unreachable
+from vengeance.winrm.errors import CommandTimeout, ConnectionLost, NothingYet, OutcomeUnknown, ShellLost
+from vengeance.winrm.frames import Live
+from vengeance.winrm.result import Result
+from vengeance.winrm.shell import Received, Shell, persistently
+
+# stdin that goes with a command is small; files are sent by their own path.
+_STDIN_PIECE_BYTES = 300_000
+_UTF8_MARK = b"\xef\xbb\xbf"
+
+
+class ProcessRunner:
+    """Runs commands in a shell, each as its own process."""
+
+    def __init__(self, shell: Shell) -> None:
+        self._shell = shell
+
+    def run(
+        self,
+        line: str,
+        stdin: bytes | None,
+        timeout: float | None,
+        read_only: bool,
+        on_live: Callable[[Live], None] | None,
+    ) -> Result:
+        """Run a command line; ``stdin`` None means that it gets none at all.
+
+        Raises OutcomeUnknown when the connection was cut and it is not known what became of the command, unless
+        ``read_only``: then it is run again.
+        """
+        for attempt in (1, 2, 3):
+            try:
+                return self._run_once(line, stdin, timeout, on_live)
+            except (ConnectionLost, ShellLost) as error:
+                if isinstance(error, ShellLost):
+                    self._shell.forget()
+                if not read_only or attempt == 3:
+                    raise OutcomeUnknown(
+                        f"the connection was lost ({error}) during a command: whether it was finished is not known. "
+                        "Look at the box, then run again"
+                    ) from error
+        raise OutcomeUnknown("unreachable")
+
+    def _run_once(
+        self, line: str, stdin: bytes | None, timeout: float | None, on_live: Callable[[Live], None] | None
+    ) -> Result:
+        command = self._shell.start(line)
+        try:
+            if stdin is not None:
+                for start in range(0, len(stdin), _STDIN_PIECE_BYTES):
+                    piece = stdin[start : start + _STDIN_PIECE_BYTES]
+                    self._send(command, piece, end=start + len(piece) == len(stdin))
+            result = self._collect(command, timeout, on_live)
+        except BaseException:
+            self._shell.terminate(command)
+            raise
+        self._shell.terminate(command)
+        return result
+
+    def _send(self, command: str, data: bytes, end: bool = False) -> None:
+        while True:
+            try:
+                return self._shell.send(command, data, end)
+            except (Rejected, Unreachable):
+                # Refused unread: it did not arrive, so it may be sent again.
+                persistently(self._shell.open)
+
+    def _collect(
+        self,
+        command: str,
+        timeout: float | None,
+        on_live: Callable[[Live], None] | None,
+    ) -> Result:
+        deadline = None if timeout is None else time.monotonic() + timeout
+        stdout: list[bytes] = []
+        stderr: list[bytes] = []
+        while True:
+            try:
+                received = self._shell.receive(command)
+            except NothingYet:
+                received = Received(b"", b"", None)
+            stdout.append(received.stdout)
+            stderr.append(received.stderr)
+            if on_live is not None:
+                for stream, data in (("stdout", received.stdout), ("stderr", received.stderr)):
+                    if data:
+                        on_live(Live(0, stream, data))
+            if received.exit_code is not None:
+                # .NET writes a byte-order mark first when the code page is 65001 (pywinrm#111).
+                return Result(received.exit_code, b"".join(stdout).removeprefix(_UTF8_MARK), b"".join(stderr))
+            if deadline is not None and time.monotonic() > deadline:
+                raise CommandTimeout(f"a command did not end within {timeout:g} s and was stopped")

@@ -1,0 +1,156 @@
+"""A WinRS shell and the commands in it, as WS-Management operations; retries what is safe to repeat."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+from vengeance.winrm.connection import OPERATIONS_QUOTA, SHELLS_QUOTA, Connection, Unreachable
+from vengeance.winrm.errors import ConnectionLost, Fault, NothingYet, ShellLost, WireError
+
+T = TypeVar("T")
+
+CODE_PAGE_UTF8 = 65001
+# For how long a connection that was lost is looked for again, in seconds.
+RECONNECT_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class Received:
+    """What one Receive brought; ``exit_code`` is None while the command runs."""
+
+    stdout: bytes
+    stderr: bytes
+    exit_code: int | None
+
+
+def backoff_pauses(limit: float) -> Callable[[], bool]:
+    """Return a function that sleeps a little longer each time and says False once ``limit`` seconds have passed."""
+    started = time.monotonic()
+    pause = 0.0
+
+    def wait() -> bool:
+        nonlocal pause
+        if time.monotonic() - started + pause > limit:
+            return False
+        time.sleep(pause)
+        pause = min(max(0.1, pause * 2), 5.0) * random.uniform(0.9, 1.1)  # noqa: S311
+        return True
+
+    return wait
+
+
+def persistently(operation: Callable[[], T], limit: float = RECONNECT_SECONDS) -> T:
+    """Repeat an operation that may be repeated until it gets through; lost connections only.
+
+    Raises what the last try raised once ``limit`` seconds have passed.
+    """
+    wait = backoff_pauses(limit)
+    while True:
+        try:
+            return operation()
+        except (ConnectionLost, Unreachable):
+            if not wait():
+                raise
+
+
+class Shell:
+    """One WinRS shell, opened when first needed.
+
+    + connection: over which it is opened and closed
+    + environment: variables of every command in it
+    """
+
+    def __init__(self, connection: Connection, environment: Mapping[str, str]) -> None:
+        self._connection = connection
+        self._environment = dict(environment)
+        self._shell_id: str | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a shell was opened and not found lost since."""
+        return self._shell_id is not None
+
+    def open(self) -> str:
+        """Open the shell if it is not; return its id."""
+        if self._shell_id is None:
+            self._shell_id = str(
+                self._connection.perform(
+                    lambda protocol: protocol.open_shell(
+                        codepage=CODE_PAGE_UTF8, env_vars=self._environment, idle_timeout="PT7200.000S"
+                    )
+                )
+            )
+        return self._shell_id
+
+    def start(self, line: str) -> str:
+        """Start a command line through cmd.exe with a pipe as its stdin; return the command's id.
+
+        A shell that is gone, or that has run as many commands as it may, is replaced by a new one, once.
+        Raises ConnectionLost when the command may or may not have been started.
+        """
+        try:
+            return self._start_once(line)
+        except ShellLost:
+            self._shell_id = None
+        except Fault as fault:
+            if fault.code not in (OPERATIONS_QUOTA, SHELLS_QUOTA):
+                raise
+            self.close()
+        return self._start_once(line)
+
+    def _start_once(self, line: str) -> str:
+        shell_id = persistently(self.open)
+        return str(
+            self._connection.perform(
+                lambda protocol: protocol.run_command(shell_id, line, console_mode_stdin=False, skip_cmd_shell=False)
+            )
+        )
+
+    def send(self, command: str, data: bytes, end: bool = False) -> None:
+        """Give a command bytes on its stdin: all of them or, when this raises, perhaps none."""
+        shell_id = self._known()
+        self._connection.perform(lambda protocol: protocol.send_command_input(shell_id, command, data, end))
+
+    def receive(self, command: str, connection: Connection | None = None) -> Received:
+        """Wait for output of a command. Raises NothingYet when there was none within the operation timeout."""
+        shell_id = self._known()
+        stdout, stderr, code, done = (connection or self._connection).perform(
+            lambda protocol: protocol.get_command_output_raw(shell_id, command)
+        )
+        return Received(stdout, stderr, (code & 0xFFFFFFFF) if done else None)
+
+    def terminate(self, command: str) -> None:
+        """Kill a command; nothing happens when it or the shell is gone or the box does not answer."""
+        if self._shell_id is None:
+            return
+        shell_id = self._shell_id
+        try:
+            persistently(lambda: self._connection.perform(lambda p: p.cleanup_command(shell_id, command)), limit=2.0)
+        except (WireError, NothingYet):
+            return
+
+    def close(self) -> None:
+        """Delete the shell, which kills all that runs in it; nothing happens when it is gone."""
+        shell_id, self._shell_id = self._shell_id, None
+        if shell_id is None:
+            return
+        try:
+            persistently(
+                lambda: self._connection.perform(lambda p: p.close_shell(shell_id, close_session=False)),
+                limit=2.0,
+            )
+        except (WireError, NothingYet):
+            return
+
+    def forget(self) -> None:
+        """Take note that the shell is gone from the box."""
+        self._shell_id = None
+
+    def _known(self) -> str:
+        if self._shell_id is None:
+            raise ShellLost("the shell is gone")
+        return self._shell_id
