@@ -28,14 +28,11 @@ def parse(script: str, output: list[str], shape: type[T]) -> T:
     """
     text = "\n".join(output).strip()
     try:
-        return check_type(
-            json.loads(text), shape, collection_check_strategy=CollectionCheckStrategy.ALL_ITEMS
-        )
+        return check_type(json.loads(text), shape, collection_check_strategy=CollectionCheckStrategy.ALL_ITEMS)
     except (ValueError, TypeCheckError) as error:
         seen = text if len(text) <= 200 else text[:200] + "..."
         raise FactProcessError(
-            f"{script}.ps1 should print one JSON text of the shape {shape.__name__} and printed "
-            f"{seen!r}: {error}"
+            f"{script}.ps1 should print one JSON text of the shape {shape.__name__} and printed {seen!r}: {error}"
         ) from error
 
 

@@ -1,0 +1,25 @@
+"""How an operation stops one host with a sentence.
+
+An exception that leaves an operation while it runs ends the run for every host. Wrong arguments deserve that; the
+state of one box does not, so it is refused by a command that fails on that host alone.
+"""
+
+from __future__ import annotations
+
+from pyinfra import logger
+from pyinfra.api.command import FunctionCommand
+from pyinfra.api.host import Host
+from pyinfra.api.state import State
+
+
+def _say_and_fail(state: State, host: Host, sentence: str) -> bool:
+    host.log_styled(sentence, log_func=logger.error, fg="red")
+    return False
+
+
+def refuse(sentence: str) -> FunctionCommand:
+    """Return a command that says the sentence and fails the host it runs on; in a plan it does nothing.
+
+    + sentence: what is wrong, where, the value seen, and what mends it
+    """
+    return FunctionCommand(_say_and_fail, [sentence], {})

@@ -1,0 +1,237 @@
+"""Operations for the vLLM server in a distro: its Python environment, and its systemd unit."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Generator, Mapping
+from io import StringIO
+from typing import Any
+
+from pyinfra.api.command import FileUploadCommand, PyinfraCommand, QuoteString, StringCommand
+from pyinfra.api.exceptions import OperationValueError
+from pyinfra.api.operation import operation
+from pyinfra.api.state import StateStage
+from pyinfra.api.util import get_template
+from pyinfra.context import host, state
+
+from vengeance.box import python_packages, systemd_unit, vllm_flags
+from vengeance.facts.vllm import ENVIRONMENT_FILE, FOLDER, STARTED_WITH_FILE, Environment, Health, Server, ServerState
+from vengeance.operations.refusal import refuse
+from vengeance.secret import Secret
+
+_PATH = re.compile(r"(/[A-Za-z0-9._+-]+)+")
+_USER = re.compile(r"[a-z_][a-z0-9_-]*")
+_UNIT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]*\.service")
+CHECKED_FOLDER = f"{FOLDER}/to-check"
+"""Where a new unit lies until systemd has found no fault in it; it must have its own name there."""
+
+
+def _check(pattern: re.Pattern[str], what: str, value: str) -> None:
+    if not pattern.fullmatch(value):
+        raise OperationValueError(f"{value!r} is no {what}.")
+
+
+@operation()
+def environment(
+    path: str, user: str, package: str, python: str = "python3", pip_arguments: list[str] | None = None
+) -> Generator[PyinfraCommand, None, None]:
+    """
+    Make a Python environment (venv) and install a package into it.
+
+    + path: folder of the environment
+    + user: who owns it; everything is done as this user
+    + package: what to install, with its version: ``vllm==0.15.1``
+    + python: the Python it is made from, such as ``python3`` or ``python3.12``
+    + pip_arguments: further arguments of ``pip install``, such as an index; they must hold no secret
+
+    A package that is there in another version is replaced.
+
+    **Example:**
+
+    .. code:: python
+
+        vllm.environment(
+            name="Install vLLM",
+            path="/home/steam/vllm-env",
+            user="steam",
+            package="vllm==0.15.1",
+        )
+    """
+    _check(_PATH, "absolute path of a Python environment, as in /home/steam/vllm-env", path)
+    _check(_USER, "name of a Linux user", user)
+    try:
+        requirement = python_packages.parse_requirement(package)
+    except ValueError as error:
+        raise OperationValueError(str(error)) from None
+    found = host.get_fact(Environment, path=path, _su_user=user, _su_shell="/bin/sh")
+    own_python = QuoteString(f"{path}/bin/python")
+    if found is None:
+        yield StringCommand(
+            QuoteString(python), "-m venv --clear", QuoteString(path), _su_user=user, _su_shell="/bin/sh"
+        )
+    elif python_packages.is_met(requirement, found["packages"]):
+        host.noop(f"{path} has {package}")
+        return
+    arguments = [QuoteString(text) for text in [*(pip_arguments or []), str(requirement)]]
+    install = "-m pip install --no-input --disable-pip-version-check"
+    yield StringCommand(own_python, install, *arguments, _su_user=user, _su_shell="/bin/sh")
+
+
+def _revealed(secrets: Mapping[str, Secret] | None) -> dict[str, str]:
+    for name, value in (secrets or {}).items():
+        if not isinstance(value, Secret):
+            raise ValueError(f"{name} is a secret: give it as Secret.from_environment, from_file or from_keyring.")
+    return {name: value.reveal() for name, value in (secrets or {}).items()}
+
+
+def _render(template: str, data: Mapping[str, Any]) -> str:
+    path = os.path.join(state.cwd or "", template)
+    return get_template(path, {"trim_blocks": True, "lstrip_blocks": True}).render(data)
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def fingerprint(unit: str, variables: str, packages: Mapping[str, str]) -> str:
+    """Return one hash of all that a server is started with: unit, environment file and Python packages."""
+    versions = "\n".join(f"{name} {version}" for name, version in sorted(packages.items()))
+    return _sha256("\0".join((unit, variables, versions)))
+
+
+def _put_variables(text: str, found: ServerState) -> Generator[PyinfraCommand, None, None]:
+    right = found["environment"] == _sha256(text)
+    if right and found["environment_mode"] == "600" and found["environment_owner"] == "root:root":
+        return
+    # The folder comes first and is closed, so that the file is never open to others, whatever it is made with.
+    yield StringCommand("install -d -o root -g root -m 700", FOLDER)
+    if not right:
+        yield FileUploadCommand(StringIO(text), ENVIRONMENT_FILE)
+    yield StringCommand("chown root:root", ENVIRONMENT_FILE)
+    yield StringCommand("chmod 600", ENVIRONMENT_FILE)
+
+
+def _put_unit(text: str, unit: str, found: ServerState, reload: bool) -> Generator[PyinfraCommand, None, None]:
+    if found["unit"] == _sha256(text):
+        return
+    unchecked, place = QuoteString(f"{CHECKED_FOLDER}/{unit}"), QuoteString(f"/etc/systemd/system/{unit}")
+    yield StringCommand("install -d -o root -g root -m 700", FOLDER, CHECKED_FOLDER)
+    yield FileUploadCommand(StringIO(text), f"{CHECKED_FOLDER}/{unit}")
+    yield StringCommand("systemd-analyze verify", unchecked)
+    yield StringCommand("install -o root -g root -m 644", unchecked, place)
+    yield StringCommand("rm -r --", CHECKED_FOLDER)
+    if reload:
+        yield StringCommand("systemctl daemon-reload")
+
+
+@operation()
+def server(
+    path: str,
+    user: str,
+    flags: dict[str, vllm_flags.Value | None],
+    version: str | None = None,
+    variables: dict[str, str] | None = None,
+    secrets: dict[str, Secret] | None = None,
+    unit: str = "vllm.service",
+    running: bool = True,
+    enabled: bool = True,
+    start_timeout: int = 900,
+    template: str = "templates/vllm.service.j2",
+    variables_template: str = "templates/vllm.env.j2",
+) -> Generator[PyinfraCommand, None, None]:
+    """
+    Keep a vLLM server as a systemd unit: installed, enabled, running, and started with what stands there now.
+
+    + path: folder of the Python environment that has vLLM
+    + user: who runs it
+    + flags: vLLM's flags without dashes -> value; names, types and ranges are checked. ``port`` must be there
+    + version: vLLM's version, for the check of the flags
+    + variables: environment variables of the server
+    + secrets: the same for secrets, such as ``HF_TOKEN`` and ``VLLM_API_KEY``
+    + unit: name of the unit
+    + running: whether it should run; False leaves a running one alone, for a distro without systemd
+    + enabled: whether it should start with the distro
+    + start_timeout: seconds until the server must answer /health, loading and downloading the model included
+    + template, variables_template: Jinja templates, relative to the folder that pyinfra runs in
+
+    Variables and secrets go to a file that only root can read. A new unit is verified on the box before it replaces
+    the old one. The server is restarted when its unit, its variables or its packages differ from those that it was
+    started with.
+
+    **Example:**
+
+    .. code:: python
+
+        vllm.server(
+            name="Serve the model",
+            path="/home/steam/vllm-env",
+            user="steam",
+            flags={"model": "Qwen/Qwen2.5-Coder-32B-Instruct-AWQ", "port": 8080},
+        )
+    """
+    _check(_PATH, "absolute path of a Python environment, as in /home/steam/vllm-env", path)
+    _check(_USER, "name of a Linux user", user)
+    _check(_UNIT, "name of a unit, as in vllm.service", unit)
+    if flags.get("port") is None:
+        raise OperationValueError("The flags of the server name no port, and its health is asked for there: add port.")
+    try:
+        words = vllm_flags.arguments(flags, version)
+        quoted = systemd_unit.variables({**(variables or {}), **_revealed(secrets)})
+        command = systemd_unit.lines([f"{path}/bin/python", "-m", "vllm.entrypoints.openai.api_server", *words])
+    except ValueError as error:
+        raise OperationValueError(str(error)) from None
+    environment_text = _render(variables_template, {"variables": quoted})
+    data = {"path": path, "user": user, "command": command, "port": flags["port"], "start_timeout": start_timeout}
+    unit_text = _render(template, {**data, "environment_file": ENVIRONMENT_FILE})
+
+    found = host.get_fact(Server, unit=unit)
+    pending = [
+        *_put_variables(environment_text, found),
+        *_put_unit(unit_text, unit, found, reload=running),
+    ]
+    yield from pending
+    if enabled and not found["enabled"]:
+        pending.append(StringCommand("systemctl enable", QuoteString(unit)))
+        yield pending[-1]
+    installed = host.get_fact(Environment, path=path, _su_user=user, _su_shell="/bin/sh")
+    wanted = fingerprint(unit_text, environment_text, installed["packages"] if installed else {})
+    if running and not (found["active"] and found["started_with"] == wanted):
+        yield _restart(unit)
+        yield StringCommand("install -m 600 /dev/null", STARTED_WITH_FILE, "&& echo", wanted, ">", STARTED_WITH_FILE)
+    elif not pending:
+        host.noop(f"{unit} is as it should be")
+
+
+def _restart(unit: str) -> StringCommand:
+    quoted = QuoteString(unit)
+    say = StringCommand("journalctl --no-pager --lines 40 --unit", quoted, ">&2")
+    return StringCommand("systemctl restart", quoted, "|| { ", say, "; exit 1; }")
+
+
+@operation()
+def healthy(port: int) -> Generator[PyinfraCommand, None, None]:
+    """
+    Stop the host if the server on a port does not answer ``/health``; nothing is changed.
+
+    + port: TCP port of the server in the distro
+
+    Asked only when the deploy runs: in a plan the server may not be there yet.
+
+    **Example:**
+
+    .. code:: python
+
+        vllm.healthy(name="The server answers", port=8080)
+    """
+    if state.current_stage != StateStage.Execute:
+        host.noop(f"port {port} is asked when the deploy runs")
+        return
+    if host.get_fact(Health, port=port):
+        host.noop(f"the server on port {port} is healthy")
+        return
+    yield refuse(
+        f"The server on port {port} of {host.name} does not answer /health. See why in the distro: "
+        "journalctl -u vllm -n 100"
+    )

@@ -1,0 +1,165 @@
+"""Operations on a Windows host."""
+
+from __future__ import annotations
+
+import hashlib
+import ntpath
+import os
+from collections.abc import Generator, Mapping
+from pathlib import Path
+from typing import IO
+
+from pyinfra import logger
+from pyinfra.api.command import FileUploadCommand, PyinfraCommand
+from pyinfra.api.exceptions import OperationValueError
+from pyinfra.api.operation import operation
+from pyinfra.context import host, state
+
+from vengeance.box import ollama_environment, windows_environment
+from vengeance.facts.windows import Environment, Os, Sha256
+from vengeance.operations.refusal import refuse
+from vengeance.powershell import Script
+from vengeance.powershell.windows import Level, Variable
+
+LEVELS: tuple[Level, ...] = ("machine", "user")
+
+
+def check_variables(variables: Mapping[str, str], level: str, present: bool) -> None:
+    """Check names, values and level of environment variables.
+
+    Raises OperationValueError with a sentence.
+    """
+    if level not in LEVELS:
+        raise OperationValueError(f"The level of an environment variable is machine or user, not {level!r}.")
+    try:
+        upper = [name.upper() for name in variables]
+        for name, value in variables.items():
+            windows_environment.check_name(name)
+            if upper.count(name.upper()) > 1:
+                raise ValueError(f"{name} is given twice: Windows does not tell the case of names apart.")
+            if present:
+                ollama_environment.check_name(name)
+                if not isinstance(value, str):
+                    raise ValueError(f"The value of {name} is a text, not {value!r}: write it in quotes.")
+                windows_environment.check_value(name, value)
+                ollama_environment.check_value(name, value)
+    except ValueError as error:
+        raise OperationValueError(str(error)) from None
+
+
+def _values(variables: Mapping[str, Variable]) -> dict[str, str]:
+    return {name: variable["value"] for name, variable in variables.items()}
+
+
+@operation()
+def environment(
+    variables: dict[str, str], level: Level = "machine", present: bool = True
+) -> Generator[PyinfraCommand, None, None]:
+    """
+    Set or remove environment variables in the registry.
+
+    + variables: name -> value; with ``present=False`` the values do not count
+    + level: ``machine`` (for everybody) or ``user`` (the account that the connection signs in as)
+    + present: whether the variables should be there
+
+    Programs that run keep the environment they were started with. Names that begin with ``OLLAMA_`` are checked
+    against those that Ollama reads. A user variable that hides the machine variable is reported.
+
+    **Example:**
+
+    .. code:: python
+
+        windows.environment(
+            name="Let Ollama listen on every address",
+            variables={"OLLAMA_HOST": "0.0.0.0:11434"},
+            level="machine",
+        )
+    """
+    check_variables(variables, level, present)
+    found = host.get_fact(Environment, names=list(variables))
+    if found is None:
+        return  # it could not be read: pyinfra has said so and failed the host
+    wanted: dict[str, str | None] = {name: value if present else None for name, value in variables.items()}
+    if level == "machine" and present:
+        for name, (mine, other) in windows_environment.overridden(_values(found["user"]), variables).items():
+            host.log(
+                f"the user variable {name}={other!r} hides the machine variable {mine!r} from programs of that user; "
+                f"remove it with windows.environment({{{name!r}: ''}}, level='user', present=False)",
+                logger.warning,
+            )
+    changes = windows_environment.changes(_values(found[level]), wanted)
+    if not changes:
+        host.noop(f"{level} variables {', '.join(variables)} are as they should be")
+        return
+    for name, (before, after) in changes.items():
+        host.log(f"{level} variable {name}: {_shown(before)} -> {_shown(after)}")
+    yield Script(
+        "Set-Environment", {"level": level, "variables": {name: after for name, (_, after) in changes.items()}}
+    )
+
+
+def _shown(value: str | None) -> str:
+    return "(not set)" if value is None else repr(value)
+
+
+def _sha256(src: str | IO[str] | IO[bytes]) -> str:
+    if isinstance(src, str):
+        return hashlib.sha256(Path(src).read_bytes()).hexdigest()
+    src.seek(0)
+    data = src.read()
+    src.seek(0)
+    return hashlib.sha256(data.encode() if isinstance(data, str) else data).hexdigest()
+
+
+@operation()
+def put(src: str | IO[str] | IO[bytes], dest: str) -> Generator[PyinfraCommand, None, None]:
+    """
+    Upload a file to Windows, unless it is there with the same SHA-256.
+
+    + src: local file, relative to the folder that pyinfra runs in, or a file-like object
+    + dest: full Windows path; its folder must exist
+
+    **Example:**
+
+    .. code:: python
+
+        windows.put(
+            name="Put the settings of the WSL virtual machine",
+            src="files/wslconfig",
+            dest="C:\\\\Users\\\\Steam\\\\.wslconfig",
+        )
+    """
+    drive, rest = ntpath.splitdrive(dest)
+    if not drive or rest[:1] not in ("\\", "/"):
+        raise OperationValueError(f"{dest!r} is not a full Windows path: begin with a drive, as in C:\\Users\\Steam.")
+    if isinstance(src, str):
+        src = os.path.join(state.cwd or "", src)
+    if host.get_fact(Sha256, path=dest) == _sha256(src):
+        host.noop(f"file {dest} is already uploaded")
+        return
+    yield FileUploadCommand(src, dest)
+
+
+@operation()
+def version(build: int) -> Generator[PyinfraCommand, None, None]:
+    """
+    Stop the host if its Windows is older than a build.
+
+    + build: the lowest build number that will do; 22000 is the first Windows 11
+
+    **Example:**
+
+    .. code:: python
+
+        windows.version(name="Windows 11 24H2 or newer", build=26100)
+    """
+    found = host.get_fact(Os)
+    if found is None:
+        return  # it could not be read: pyinfra has said so and failed the host
+    if found["build"] < build:
+        yield refuse(
+            f"{host.name} runs {found['caption']} build {found['build']}, and build {build} is the lowest that will "
+            "do. Open Settings, Windows Update, and install the newest version."
+        )
+        return
+    host.noop(f"{found['caption']} build {found['build']} is new enough")
