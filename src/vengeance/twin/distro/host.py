@@ -1,0 +1,315 @@
+"""The Linux side of one twin: the machine around its distros, their disks and their instances.
+
+>>> host = DistroHost(DistroSettings.from_environment(), state_folder, drive_c)     # doctest: +SKIP
+>>> host.prepare()                       # builds what is not in the cache, about a minute the first time
+>>> guid = "{8a5f...}"
+>>> host.create(guid)                    # a distro's files, fresh from the root filesystem
+>>> instance = host.start(guid, "Ubuntu-24.04")
+>>> host.stop_all()
+>>> host.close()
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+from vengeance.twin.distro import dress, looks
+from vengeance.twin.distro.disk import Disk
+from vengeance.twin.distro.errors import DistroError
+from vengeance.twin.distro.host_packages import local_folders, pip_settings
+from vengeance.twin.distro.instance import (
+    BootedInstance,
+    ChrootInstance,
+    Instance,
+    Surroundings,
+    kill_cgroups,
+    remove_cgroups,
+)
+from vengeance.twin.distro.ladder import (
+    CHROOT,
+    NAMESPACES,
+    NONE,
+    Abilities,
+    cgroup1_systemd_tree,
+    cgroup2_tree,
+    forced,
+    missing,
+    rung,
+    survey,
+)
+from vengeance.twin.distro.network import NatNetwork, clear_network
+from vengeance.twin.distro.rootfs import Rootfs, rootfs
+from vengeance.twin.distro.settings import DistroSettings
+from vengeance.twin.distro.vendor_repository import VENDOR_HOST, vendor_folder
+from vengeance.twin.distro.vendor_server import VendorServer
+
+_RUNNING = "running.json"
+
+
+class DistroHost:
+    """The Linux side of one twin; every method may be called from any thread."""
+
+    def __init__(
+        self,
+        settings: DistroSettings,
+        state: Path,
+        drive_c: Path,
+        say: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        """Look at the machine; nothing is built or started yet.
+
+        state: the twin's state folder; everything lies below ``state/linux``
+        drive_c: the folder of the twin's C: drive, seen as /mnt/c
+        say: told in a sentence what takes long
+        """
+        self.settings = settings
+        self.folder = state / "linux"
+        self.drive_c = drive_c
+        self._say = say
+        self._lock = threading.RLock()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.abilities: Abilities = forced(survey(self.folder), settings.rung)
+        if not settings.own_network:
+            self.abilities = replace(self.abilities, network=False)
+        self._complaints: list[str] = []
+        self._rootfs: Rootfs | None = None
+        self._vendor: Path | None = None
+        self._server: VendorServer | None = None
+        self._network: NatNetwork | None = None
+        self._around: Surroundings | None = None
+        self._instances: dict[str, Instance] = {}
+        self.gpu = looks.Gpu()
+
+    @property
+    def rung(self) -> str:
+        """Where this machine stands: "namespaces", "chroot" or "none"."""
+        return rung(self.abilities)
+
+    @property
+    def missing(self) -> list[str]:
+        """What is not there on this rung, in sentences."""
+        return missing(self.abilities) + self._complaints
+
+    @property
+    def identity(self) -> str:
+        """Eight characters that no other twin on this machine has."""
+        return hashlib.sha256(str(self.folder.resolve()).encode()).hexdigest()[:8]
+
+    def prepare(self) -> None:
+        """Build what the cache does not hold: the vendor's repository, the root filesystem, the twin's wheels.
+
+        Raises DistroError with the mend when something for it is missing.
+        """
+        if self.rung == NONE:
+            raise DistroError(" ".join(self.missing))
+        with self._lock:
+            if self._vendor is None:
+                self._vendor = vendor_folder(self.settings.cache, self._say)
+            if self._rootfs is None:
+                self._rootfs = rootfs(self.settings, (self._vendor / "authority.crt").read_bytes(), self._say)
+            self.set_gpu(self.gpu)
+            (self.folder / "wheels").mkdir(exist_ok=True)
+
+    @property
+    def tarball(self) -> Path:
+        """The root filesystem as a tarball, for ``wsl --import``."""
+        self.prepare()
+        if self._rootfs is None:
+            raise DistroError("The root filesystem has not been built.")
+        return self._rootfs.tarball
+
+    def set_gpu(self, gpu: looks.Gpu) -> None:
+        """Change what nvidia-smi shows in the distros."""
+        self.gpu = gpu
+        looks.write_libraries(self.folder / "lib", gpu)
+
+    def clear_leftovers(self) -> None:
+        """Remove what a twin with this state folder left running when it died: processes, mounts, network.
+
+        Call it before the first start, and never while another process uses the same state folder.
+        """
+        trees = [tree for tree in (cgroup2_tree(), cgroup1_systemd_tree()) if tree is not None]
+        for folder in self._disk_folders():
+            left = [tree / f"vengeance-{self._instance_identity(folder.name)}" for tree in trees]
+            kill_cgroups([tree for tree in left if tree.exists()])
+            remove_cgroups(left)
+            (folder / _RUNNING).unlink(missing_ok=True)
+            Disk(folder).detach()
+        if self.abilities.network:
+            clear_network(self.identity)
+
+    def _disk_folders(self) -> list[Path]:
+        return [file.parent for file in sorted((self.folder / "disks").glob("*/disk.json"))]
+
+    def _disk(self, guid: str) -> Disk:
+        return Disk(self.folder / "disks" / guid.strip("{}").lower())
+
+    def _instance_identity(self, guid: str) -> str:
+        return hashlib.sha256(f"{self.identity}/{guid.strip('{}').lower()}".encode()).hexdigest()[:8]
+
+    def create(self, guid: str) -> None:
+        """Make the files of a new distro, fresh from the root filesystem."""
+        self.prepare()
+        if self._rootfs is None:
+            raise DistroError("The root filesystem has not been built.")
+        Disk.over(self._disk(guid).folder, self._rootfs.tree, self.abilities.overlay)
+
+    def create_from_tar(self, guid: str, tarball: Path) -> None:
+        """Make the files of a new distro from a root filesystem tarball; raises DistroError if it is none."""
+        self.prepare()
+        Disk.from_tar(self._disk(guid).folder, tarball)
+
+    def exists(self, guid: str) -> bool:
+        """Whether the files of this distro are there."""
+        return (self._disk(guid).folder / "disk.json").is_file()
+
+    def delete(self, guid: str) -> None:
+        """Stop a distro and remove its files."""
+        self.stop(guid, force=True)
+        self._disk(guid).delete()
+
+    def running(self, guid: str) -> Instance | None:
+        """The instance of this distro, None when it does not run."""
+        with self._lock:
+            instance = self._instances.get(guid)
+            if instance is not None and not instance.alive:
+                self._forget(guid)
+                return None
+            return instance
+
+    def start(self, guid: str, name: str) -> Instance:
+        """Start a distro, or return the instance that runs.
+
+        guid: of its registration; name: what it is called in WSL_DISTRO_NAME
+        Raises DistroError when it does not start.
+        """
+        with self._lock:
+            instance = self.running(guid)
+            if instance is not None:
+                return instance
+            self.prepare()
+            around = self._surroundings()
+            kind = BootedInstance if self.rung == NAMESPACES else ChrootInstance
+            instance = kind(self._instance_identity(guid), name, self._disk(guid), around)
+            instance.start()
+            self._instances[guid] = instance
+            prefixes = {"name": name, "root": instance.outside_prefix("root"), "folder": str(instance.root)}
+            (instance.disk.folder / _RUNNING).write_text(json.dumps(prefixes), encoding="utf-8")
+            return instance
+
+    def stop(self, guid: str, force: bool = False) -> None:
+        """Stop a distro; with ``force`` without the ten seconds for a clean end."""
+        with self._lock:
+            instance = self._instances.get(guid)
+            if instance is not None:
+                (instance.disk.folder / _RUNNING).unlink(missing_ok=True)
+                if force:
+                    instance.kill()
+                else:
+                    instance.stop()
+                self._instances.pop(guid, None)
+
+    def _forget(self, guid: str) -> None:
+        instance = self._instances.pop(guid, None)
+        if instance is not None:
+            (instance.disk.folder / _RUNNING).unlink(missing_ok=True)
+            instance.kill()
+
+    def stop_all(self, force: bool = False) -> None:
+        """Stop every distro, and the virtual machine's network with them."""
+        with self._lock:
+            for guid in list(self._instances):
+                self.stop(guid, force)
+            self.stop_machine()
+
+    def stop_machine(self) -> None:
+        """Take the network of the virtual machine away, unless a distro still runs."""
+        with self._lock:
+            if any(instance.alive for instance in self._instances.values()):
+                return
+            self._around = None
+            if self._server is not None:
+                self._server.stop()
+                self._server = None
+            if self._network is not None:
+                network, self._network = self._network, None
+                network.down()
+
+    @property
+    def machine_runs(self) -> bool:
+        """Whether the virtual machine of WSL is up (with or without a distro in it)."""
+        return self._around is not None
+
+    def close(self) -> None:
+        """End everything at once; the disks stay."""
+        self.stop_all(force=True)
+
+    def _surroundings(self) -> Surroundings:
+        if self._around is not None:
+            return self._around
+        if self._vendor is None:
+            raise DistroError("The vendor's repository has not been built.")
+        self._complaints = []
+        if self.abilities.network:
+            try:
+                self._network = NatNetwork.up(self.identity)
+            except DistroError as problem:
+                self._complaints.append(f"The distro shares this machine's network. {problem}")
+        if self._network is not None:
+            vendor_address = self._network.gateway
+        else:
+            # A loopback address of this twin's own, so that several twins can each have port 443.
+            low = int(self.identity, 16)
+            vendor_address = f"127.83.{low >> 8 & 255}.{(low & 255) % 254 + 1}"
+        named: dict[str, str] = {}
+        try:
+            self._server = VendorServer(self._vendor, vendor_address, self.folder / "vendor.log")
+            named[VENDOR_HOST] = vendor_address
+        except DistroError as problem:
+            self._complaints.append(f"{problem} What the distro installs from there is not available.")
+        servers, search = dress.resolver(Path("/etc/resolv.conf"))
+        pip = pip_settings()
+        self._around = Surroundings(
+            hostname=self.settings.hostname,
+            drive_c=self.drive_c,
+            libraries=self.folder / "lib",
+            wheels=self.folder / "wheels",
+            network=self._network,
+            named=named,
+            nameservers=servers,
+            search=search,
+            authority=(self._vendor / "authority.crt").read_bytes(),
+            pip=pip,
+            pip_folders=local_folders(pip) if self.abilities.mounts else [],
+            mounts=self.abilities.mounts,
+            boot_timeout=self.settings.boot_timeout,
+        )
+        return self._around
+
+
+def outside_prefix(state: Path, user: str = "root", name: str | None = None) -> list[str]:
+    """A command prefix that enters a running distro with the host's own tools, from any process of this machine.
+
+    state: the twin's state folder; name: of the distro, None for the only one that runs
+    Raises DistroError when no such distro runs.
+    """
+    for file in sorted((state / "linux/disks").glob(f"*/{_RUNNING}")):
+        with suppress(OSError, ValueError, KeyError):
+            data = json.loads(file.read_text(encoding="utf-8"))
+            if name in (None, data["name"]):
+                prefix = [str(word) for word in data["root"]]
+                if user == "root":
+                    return prefix
+                if prefix[0] == "chroot":
+                    return ["chroot", f"--userspec={user}", *prefix[1:]]
+                return [*prefix, "runuser", "-u", user, "--"]
+    raise DistroError(f"No distro{'' if name is None else ' ' + name} runs in the twin whose state is in {state}.")
+
+
+__all__ = ["CHROOT", "NAMESPACES", "NONE", "DistroHost", "outside_prefix"]

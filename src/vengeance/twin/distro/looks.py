@@ -1,0 +1,136 @@
+"""What makes a distro look like one under WSL 2 with an NVIDIA card, as files of the twin.
+
+Microsoft's WSL puts NVIDIA's user-mode files into ``/usr/lib/wsl/lib``, read-only, and names that folder in
+``/etc/ld.so.conf.d/ld.wsl.conf``; ``/dev/dxg`` is the paravirtualised card.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+KERNEL_RELEASE = "6.6.87.2-microsoft-standard-WSL2"
+KERNEL_VERSION = (
+    f"Linux version {KERNEL_RELEASE} (root@439a258ad544) (gcc (GCC) 11.2.0, GNU ld (GNU Binutils) 2.37) "
+    "#1 SMP PREEMPT_DYNAMIC Thu Jun  5 18:30:46 UTC 2025"
+)
+WSL_LIBRARIES = "/usr/lib/wsl/lib"
+WHEELS = "/opt/vengeance-twin/wheels"
+# /dev/dxg is a misc device; its minor number is given out at run time, 125 on WSL's kernels.
+DXG_DEVICE = (10, 125)
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """The card as nvidia-smi shows it. Memory in MiB, temperature in degrees Celsius, power in watts."""
+
+    name: str = "NVIDIA GeForce RTX 4090"
+    driver: str = "591.86"
+    cuda: str = "13.1"
+    memory_total: int = 24564
+    memory_used: int = 1024
+    utilisation: int = 0
+    temperature: int = 38
+    power_draw: float = 21.5
+    power_limit: float = 450.0
+    uuid: str = "GPU-7c1e4090-0000-4b1d-8e57-76656e676561"
+
+
+_SMI = r"""#!/bin/sh
+# The twin's model of NVIDIA's nvidia-smi. It answers from gpu.conf beside it; there is no card.
+. "${0%/*}/gpu.conf" || { echo "NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver."; exit 9; }
+free=$((memory_total - memory_used))
+
+value() { # FIELD -> value and unit
+  case $1 in
+    index) v=0 u= ;;
+    count) v=1 u= ;;
+    timestamp) v=$(date '+%Y/%m/%d %H:%M:%S.000') u= ;;
+    name | gpu_name) v=$name u= ;;
+    uuid | gpu_uuid) v=$uuid u= ;;
+    driver_version) v=$driver u= ;;
+    pci.bus_id | gpu_bus_id) v=00000000:01:00.0 u= ;;
+    compute_cap) v=8.9 u= ;;
+    pstate) v=P8 u= ;;
+    memory.total) v=$memory_total u=MiB ;;
+    memory.used) v=$memory_used u=MiB ;;
+    memory.free) v=$free u=MiB ;;
+    utilization.gpu) v=$utilisation u=% ;;
+    utilization.memory) v=0 u=% ;;
+    temperature.gpu) v=$temperature u= ;;
+    power.draw) v=$power_draw u=W ;;
+    power.limit) v=$power_limit u=W ;;
+    *) return 1 ;;
+  esac
+}
+
+query() { # FIELDS FORMAT
+  case ,$2, in *,csv,*) ;; *) echo 'Error: --format=csv is required'; return 2 ;; esac
+  heading= row= gap=
+  fields=$1,
+  while [ -n "$fields" ]; do
+    field=${fields%%,*} fields=${fields#*,}
+    field=$(printf %s "$field" | tr -d ' ')
+    if ! value "$field"; then
+      printf 'Field "%s" is not a valid field to query.\n\n' "$field"
+      return 2
+    fi
+    case ,$2, in
+      *,nounits,*) row="$row$gap$v" ;;
+      *) row="$row$gap$v${u:+ $u}" ;;
+    esac
+    heading="$heading$gap$field${u:+ [$u]}" gap=', '
+  done
+  case ,$2, in *,noheader,*) ;; *) printf '%s\n' "$heading" ;; esac
+  printf '%s\n' "$row"
+}
+
+table() {
+  line='+-----------------------------------------------------------------------------------------+'
+  date '+%a %b %e %H:%M:%S %Y       '
+  echo "$line"
+  printf '| NVIDIA-SMI %-22s Driver Version: %-14s CUDA Version: %-9s |\n' "$driver" "$driver" "$cuda"
+  echo '|-----------------------------------------+------------------------+----------------------+'
+  echo '| GPU  Name                 Persistence-M | Bus-Id          Disp.A | Volatile Uncorr. ECC |'
+  echo '| Fan  Temp   Perf          Pwr:Usage/Cap |           Memory-Usage | GPU-Util  Compute M. |'
+  echo '|                                         |                        |               MIG M. |'
+  echo '|=========================================+========================+======================|'
+  printf '|   0  %-25s      On  |   00000000:01:00.0  On |                  Off |\n' "$name"
+  printf '|  0%%  %3sC    P8             %3.0fW /  %3.0fW | %7sMiB /  %6sMiB |    %3s%%      Default |\n' \
+    "$temperature" "$power_draw" "$power_limit" "$memory_used" "$memory_total" "$utilisation"
+  echo '|                                         |                        |                  N/A |'
+  echo '+-----------------------------------------+------------------------+----------------------+'
+}
+
+fields= format=
+while [ $# -gt 0 ]; do
+  case $1 in
+    --query-gpu=*) fields=${1#*=} ;;
+    --format=*) format=${1#*=} ;;
+    --query-gpu | --format) [ $# -gt 1 ] || { echo "Option $1 needs a value."; exit 2; }
+      case $1 in --query-gpu) fields=$2 ;; *) format=$2 ;; esac; shift ;;
+    -i | --id) shift ;;
+    --id=*) ;;
+    -L | --list-gpus) echo "GPU 0: $name (UUID: $uuid)"; exit 0 ;;
+    --version)
+      printf 'NVIDIA-SMI version  : %s\nDRIVER version      : %s\nCUDA Version        : %s\n' "$driver" "$driver" "$cuda"
+      exit 0 ;;
+    *) echo "Invalid combination of input arguments. Please run 'nvidia-smi -h' for help."; echo; exit 2 ;;
+  esac
+  shift
+done
+if [ -n "$fields" ]; then query "$fields" "$format"; else table; fi
+"""
+
+
+def write_libraries(folder: Path, gpu: Gpu) -> None:
+    """Fill the folder that the distro sees as /usr/lib/wsl/lib; called again when the card's state changes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    smi = folder / "nvidia-smi"
+    if not smi.exists() or smi.read_text(encoding="utf-8") != _SMI:
+        smi.write_text(_SMI, encoding="utf-8")
+    smi.chmod(0o755)
+    lines = [f"{name}='{value}'" for name, value in vars(gpu).items()]
+    fresh = folder / ".gpu.conf.new"
+    fresh.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    fresh.replace(folder / "gpu.conf")

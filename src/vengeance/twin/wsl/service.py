@@ -1,0 +1,248 @@
+"""WSL's service: which distros run, who uses them, and when they are stopped because nobody does."""
+
+from __future__ import annotations
+
+import ntpath
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from vengeance.twin.distro.errors import DistroError
+from vengeance.twin.distro.host import DistroHost
+from vengeance.twin.distro.instance import Instance
+from vengeance.twin.wsl import messages
+from vengeance.twin.wsl.registrations import Registration, Registrations, new_guid
+from vengeance.twin.wsl.windows_paths import on_drive
+from vengeance.twin.wsl.wslconfig import IdleTimers, read_timers
+
+LOCAL_SYSTEM = "S-1-5-18"
+
+
+class WslError(Exception):
+    """wsl.exe fails with -1 and prints this on its standard output.
+
+    code: what stands behind "Error code: ", None where wsl.exe prints none
+    """
+
+    def __init__(self, message: str, code: str | None) -> None:
+        super().__init__(message)
+        self.text = message if code is None else messages.with_code(message, code)
+
+
+@dataclass
+class _Session:
+    """What the service keeps per Windows user: WSL's LxssUserSession."""
+
+    timers: IdleTimers
+    clients: dict[str, int]
+    alarms: dict[str, threading.Timer]
+    machine_alarm: threading.Timer | None = None
+
+
+class WslService:
+    """The service, with one session per Windows user; every method may be called from any thread."""
+
+    def __init__(
+        self,
+        host: DistroHost,
+        registrations: Registrations,
+        *,
+        profile_of: Callable[[str], str] = lambda sid: "C:\\Users\\Steam",
+        timers: IdleTimers | None = None,
+        time_scale: float = 1.0,
+    ) -> None:
+        """Nothing is started.
+
+        profile_of: Windows path of the profile folder of the user with a SID; his ``.wslconfig`` lies there
+        timers: what counts where .wslconfig says nothing; None is WSL's 15 and 60 seconds
+        time_scale: every timer is multiplied by this, so that tests need not wait
+        """
+        self.host = host
+        self.registrations = registrations
+        self._profile_of = profile_of
+        self._default_timers = timers or IdleTimers()
+        self._scale = time_scale
+        self._lock = threading.RLock()
+        self._sessions: dict[str, _Session] = {}
+
+    def enter(self, sid: str) -> None:
+        """What every call into the service begins with: LocalSystem is refused (LxssUserSessionFactory.cpp)."""
+        if sid == LOCAL_SYSTEM:
+            raise WslError(messages.LOCAL_SYSTEM, "Wsl/Service/WSL_E_LOCAL_SYSTEM_NOT_SUPPORTED")
+
+    def registered(self, sid: str) -> list[Registration]:
+        """The user's distros, the default first (ListDistributionsHelper sorts so)."""
+        self.enter(sid)
+        default = self.registrations.default(sid)
+        return sorted(self.registrations.registered(sid), key=lambda one: one.guid != default)
+
+    def named(self, sid: str, name: str) -> Registration:
+        """The user's distro of this name; letters' case is ignored."""
+        for one in self.registered(sid):
+            if one.name.lower() == name.lower():
+                return one
+        raise WslError(messages.DISTRO_NOT_FOUND, "Wsl/Service/WSL_E_DISTRO_NOT_FOUND")
+
+    def numbered(self, sid: str, guid: str) -> Registration:
+        """The user's distro with this guid."""
+        for one in self.registered(sid):
+            if one.guid.strip("{}").lower() == guid.strip("{}").lower():
+                return one
+        raise WslError(messages.DISTRO_NOT_FOUND, "Wsl/Service/WSL_E_DISTRO_NOT_FOUND")
+
+    def default(self, sid: str) -> Registration:
+        """The user's default distro."""
+        self.enter(sid)
+        guid = self.registrations.default(sid)
+        if guid is None:
+            raise WslError(messages.NO_DEFAULT_DISTRO, None)
+        return self.numbered(sid, guid)
+
+    def is_running(self, one: Registration) -> bool:
+        """Whether the distro has an instance."""
+        return self.host.running(one.guid) is not None
+
+    def _session(self, sid: str) -> _Session:
+        if sid not in self._sessions:
+            self._sessions[sid] = _Session(self._default_timers, {}, {})
+        return self._sessions[sid]
+
+    def attach(self, sid: str, one: Registration) -> Instance:
+        """Start the distro if it does not run, and count one more client; ``detach`` must follow."""
+        with self._lock:
+            session = self._session(sid)
+            if not self.host.machine_runs:
+                # WSL reads the file when it starts the virtual machine, and not again.
+                profile = on_drive(self.host.drive_c, self._profile_of(sid))
+                if profile is not None:
+                    session.timers = read_timers(profile / ".wslconfig", self._default_timers)
+            self._quiet(session, one.guid)
+            session.clients[one.guid] = session.clients.get(one.guid, 0) + 1
+            try:
+                return self.host.start(one.guid, one.name)
+            except DistroError as problem:
+                self.detach(sid, one)
+                raise WslError(str(problem), "Wsl/Service/CreateInstance/E_FAIL") from None
+
+    def detach(self, sid: str, one: Registration) -> None:
+        """One client less; with the last one the distro's idle timer starts."""
+        with self._lock:
+            session = self._session(sid)
+            left = session.clients.get(one.guid, 0) - 1
+            session.clients[one.guid] = max(left, 0)
+            if left <= 0:
+                self._arm(sid, session, one.guid)
+
+    def _arm(self, sid: str, session: _Session, guid: str) -> None:
+        self._quiet(session, guid)
+        if session.timers.instance is not None and self.host.running(guid) is not None:
+            session.alarms[guid] = self._later(session.timers.instance, lambda: self._idle(sid, guid))
+
+    def _later(self, seconds: float, deed: Callable[[], None]) -> threading.Timer:
+        timer = threading.Timer(seconds * self._scale, deed)
+        timer.daemon = True
+        timer.start()
+        return timer
+
+    def _quiet(self, session: _Session, guid: str) -> None:
+        alarm = session.alarms.pop(guid, None)
+        if alarm is not None:
+            alarm.cancel()
+        if session.machine_alarm is not None:
+            session.machine_alarm.cancel()
+            session.machine_alarm = None
+
+    def _idle(self, sid: str, guid: str) -> None:
+        with self._lock:
+            session = self._session(sid)
+            if session.clients.get(guid, 0) == 0 and session.alarms.pop(guid, None) is not None:
+                self.host.stop(guid)
+                self._arm_machine(session)
+
+    def _arm_machine(self, session: _Session) -> None:
+        if session.machine_alarm is not None:
+            session.machine_alarm.cancel()
+            session.machine_alarm = None
+        if session.timers.machine is not None:
+            session.machine_alarm = self._later(session.timers.machine, self.host.stop_machine)
+
+    def terminate(self, sid: str, one: Registration) -> None:
+        """Stop one distro; its programs end, its clients fail."""
+        with self._lock:
+            session = self._session(sid)
+            self._quiet(session, one.guid)
+            self.host.stop(one.guid)
+            self._arm_machine(session)
+
+    def shutdown(self, sid: str, force: bool = False) -> None:
+        """Stop all distros of the user and the virtual machine."""
+        self.enter(sid)
+        with self._lock:
+            session = self._session(sid)
+            for one in self.registrations.registered(sid):
+                self._quiet(session, one.guid)
+                self.host.stop(one.guid, force)
+            self.host.stop_machine()
+
+    def power_cut(self) -> None:
+        """End everything of every user at once: what a restart of Windows does to WSL (microsoft/WSL#6872)."""
+        with self._lock:
+            for session in self._sessions.values():
+                for guid in list(session.alarms):
+                    self._quiet(session, guid)
+                self._quiet(session, "")
+            self._sessions.clear()
+            self.host.stop_all(force=True)
+
+    def register(self, sid: str, name: str, base_path: str, default_uid: int = 0) -> Registration:
+        """Register a new distro whose files are a fresh root filesystem; for the twin's set-up."""
+        with self._lock:
+            one = Registration(new_guid(), name, base_path, default_uid)
+            self.host.create(one.guid)
+            self._describe(one)
+            self.registrations.add(sid, one)
+            return one
+
+    def import_tar(self, sid: str, name: str, base_path: str, tarball: Path) -> Registration:
+        """Register a new distro from a tarball; its default user is root, as with ``--import``.
+
+        base_path: absolute Windows path of a folder that exists
+        """
+        self.enter(sid)
+        with self._lock:
+            for other in self.registrations.registered(sid):
+                if other.name.lower() == name.lower():
+                    raise WslError(messages.NAME_EXISTS, "Wsl/Service/RegisterDistro/ERROR_ALREADY_EXISTS")
+                if ntpath.normcase(other.base_path) == ntpath.normcase(base_path):
+                    raise WslError(messages.LOCATION_IN_USE, "Wsl/Service/RegisterDistro/ERROR_FILE_EXISTS")
+            one = Registration(new_guid(), name, base_path)
+            try:
+                self.host.create_from_tar(one.guid, tarball)
+            except DistroError:
+                raise WslError(messages.IMPORT_FAILED, "Wsl/Service/RegisterDistro/WSL_E_IMPORT_FAILED") from None
+            self._describe(one)
+            self.registrations.add(sid, one)
+            return one
+
+    def _describe(self, one: Registration) -> None:
+        """Put something where the disk would be; the distro's files lie in the twin's own folder."""
+        folder = on_drive(self.host.drive_c, one.base_path)
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+            text = "This is the twin: the files of the distro are not in a disk image. See its state folder.\r\n"
+            (folder / "ext4.vhdx").write_text(text, encoding="ascii")
+
+    def unregister(self, sid: str, one: Registration) -> None:
+        """Stop a distro, remove its files and its registration."""
+        with self._lock:
+            self._quiet(self._session(sid), one.guid)
+            self.host.delete(one.guid)
+            self.registrations.remove(sid, one.guid)
+            folder = on_drive(self.host.drive_c, one.base_path)
+            if folder is not None:
+                (folder / "ext4.vhdx").unlink(missing_ok=True)
+
+    def set_default_uid(self, sid: str, one: Registration, uid: int) -> None:
+        """Change the registration's default user."""
+        self.registrations.update(sid, replace(one, default_uid=uid))
