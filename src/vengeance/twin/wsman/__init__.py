@@ -1,1 +1,1 @@
-"""wsman of vengeance."""
+"""The twin's WinRM service: HTTP, authentication, sealed bodies and the WS-Management shell protocol of Windows."""
