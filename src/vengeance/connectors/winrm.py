@@ -70,6 +70,7 @@ class WinRMConnector(BaseConnector):
         windows = [("@winrm/vengeance", {"winrm_user": "Steam", "winrm_password_env": "VENGEANCE_PASSWORD"})]
     """
 
+    handles_execution = True
     data_cls = WinRMData
     data_meta: dict[str, DataMeta] = winrm_data_meta
     client: WinRMClient | None = None

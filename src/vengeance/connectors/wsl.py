@@ -64,6 +64,7 @@ class WSLConnector(BaseConnector):
         wsl = ["@wsl/vengeance/Ubuntu-24.04"]
     """
 
+    handles_execution = True
     data_cls = WSLData
     data_meta: dict[str, DataMeta] = wsl_data_meta
     client: WinRMClient | None = None
