@@ -1,0 +1,59 @@
+"""A secret is read late and shown nowhere."""
+
+from __future__ import annotations
+
+import json
+import logging
+import pickle
+from pathlib import Path
+
+import pytest
+from pyinfra_cli.util import json_encode
+
+from vengeance.secret import MASK, Secret, SecretError
+
+WORD = "Tr0ub4dor&3 ünsäglich"
+
+
+def test_no_way_of_printing_shows_it(caplog: pytest.LogCaptureFixture) -> None:
+    secret = Secret.of(WORD)
+    with caplog.at_level(logging.DEBUG):
+        logging.getLogger("x").debug("%s %r", secret, {"a": secret})
+    shown = [str(secret), repr(secret), f"{secret}", json.dumps({"a": secret}, default=json_encode), caplog.text]
+    shown.append(str(pickle.loads(pickle.dumps(secret))))
+    assert not any(WORD in text for text in shown)
+    assert json.loads(json.dumps(secret, default=json_encode)) == MASK
+    assert secret.reveal() == WORD
+
+
+def test_it_comes_from_the_environment_when_it_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    secret = Secret.from_environment("VENGEANCE_TEST_PASSWORD")
+    with pytest.raises(SecretError, match="VENGEANCE_TEST_PASSWORD is not set"):
+        secret.reveal()
+    monkeypatch.setenv("VENGEANCE_TEST_PASSWORD", WORD)
+    assert secret.reveal() == WORD
+
+
+def test_a_file_that_others_can_read_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "password"
+    file.write_text(WORD + "\nsecond line\n", encoding="utf-8")
+    file.chmod(0o644)
+    with pytest.raises(SecretError, match="chmod 600") as caught:
+        Secret.from_file(file).reveal()
+    assert WORD not in str(caught.value)
+    file.chmod(0o600)
+    assert Secret.from_file(file).reveal() == WORD
+
+
+def test_a_missing_or_empty_file_is_said_in_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(SecretError, match="cannot be read"):
+        Secret.from_file(tmp_path / "none").reveal()
+    empty = tmp_path / "empty"
+    empty.touch(mode=0o600)
+    with pytest.raises(SecretError, match="is empty"):
+        Secret.from_file(empty).reveal()
+
+
+def test_a_prompt_without_a_terminal_is_an_error_and_not_a_hang() -> None:
+    with pytest.raises(SecretError, match="no terminal"):
+        Secret.from_prompt("Password of the box").reveal()
