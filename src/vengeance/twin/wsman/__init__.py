@@ -1,1 +1,1 @@
-"""The twin's WinRM service: HTTP, authentication, sealed bodies and the WS-Management shell protocol of Windows."""
+"""The twin's WinRM service: HTTP, sign-in, sealed bodies and the shell protocol of Windows."""

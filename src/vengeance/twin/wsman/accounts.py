@@ -11,7 +11,6 @@ from pathlib import Path
 
 from spnego._ntlm_raw.crypto import ntowfv1
 
-
 NO_LM_HASH = "0" * 32
 
 
@@ -44,9 +43,7 @@ class Accounts:
         sid: security identifier; None gives one in the range of local users
         """
         if not name or set(name) & set('"/\\[]:;|=,+*?<>@\n\r'):
-            raise ValueError(
-                f"{name!r} cannot be the name of a Windows account: it is empty or has a forbidden sign."
-            )
+            raise ValueError(f"{name!r} cannot be the name of a Windows account: it is empty or has a forbidden sign.")
         with self._lock:
             known = self._accounts.get(name.lower())
             if sid is None:
@@ -81,9 +78,7 @@ class Accounts:
         # The acceptor compares domains exactly. Clients send the box's name, nothing, a dot, a UPN, or the
         # target name of the challenge, which pyspnego fills from this machine's own host name and
         # "WORKSTATION".
-        domains = dict.fromkeys(
-            [self.hostname, "", ".", socket.gethostname().upper(), "WORKSTATION", "LOCALHOST"]
-        )
+        domains = dict.fromkeys([self.hostname, "", ".", socket.gethostname().upper(), "WORKSTATION", "LOCALHOST"])
         plain = [f"{domain}\\{name}" if domain else name for domain in domains]
         return [*plain, *(f"{name}@{domain}" for domain in domains if domain not in ("", "."))]
 
@@ -91,8 +86,8 @@ class Accounts:
         # smbpasswd lines: a colon or any other sign in a password cannot break them, and no password lies on
         # the disk
         lines = [
-            f"{spelling}:{1000 + number}:{NO_LM_HASH}:{ntowfv1(account.password).hex().upper()}:[U]:LCT-00000000\n"
-            for number, account in enumerate(self._accounts.values())
+            f"{spelling}:{number}:{NO_LM_HASH}:{ntowfv1(account.password).hex().upper()}:[U]:LCT-00000000\n"
+            for number, account in enumerate(self._accounts.values(), 1000)
             for spelling in self._spellings(account.name)
         ]
         self.file.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Signing in: Negotiate and NTLM per connection, Basic per request, and the sealed bodies of MS-WSMV 2.2.9.1."""
+"""Signing in (Negotiate and NTLM per connection, Basic per request) and the sealed bodies of MS-WSMV 2.2.9.1."""
 
 from __future__ import annotations
 
@@ -79,9 +79,7 @@ class Signin:
                         del os.environ["NTLM_USER_FILE"]
                     else:
                         os.environ["NTLM_USER_FILE"] = before
-        except (
-            Exception
-        ) as error:  # the token comes from outside, and pyspnego raises a dozen kinds for bad ones
+        except Exception as error:  # the token comes from outside, and pyspnego raises a dozen kinds for bad ones
             self._forget()
             name = _ntlm_user(data)
             if name is not None:
@@ -101,8 +99,8 @@ class Signin:
         except binascii.Error as error:
             raise SigninRefused from error
         name = ""
-        for encoding in ("utf-8", "latin-1"):  # RFC 7617 leaves it open: python-requests sends latin-1, curl
-        UTF-8
+        # RFC 7617 leaves the encoding open: python-requests sends latin-1, curl what its terminal has
+        for encoding in ("utf-8", "latin-1"):
             try:
                 name, _, password = raw.decode(encoding).partition(":")
             except UnicodeDecodeError:
@@ -129,9 +127,7 @@ class Signin:
             self._broken = True
             raise Unreadable
         try:
-            message = self._context.unwrap_winrm(
-                sealed[4 : 4 + signature_length], sealed[4 + signature_length :]
-            )
+            message = self._context.unwrap_winrm(sealed[4 : 4 + signature_length], sealed[4 + signature_length :])
         except (SpnegoError, ValueError) as error:
             # The cipher stream is out of step now: nothing on this connection can be read any more, as on
             # Windows.
@@ -167,7 +163,7 @@ class Signin:
 
 
 def _ntlm_user(token: bytes) -> str | None:
-    """The user name of an NTLM type 3 message (MS-NLMP 2.2.1.3), also inside SPNEGO; None when there is none."""
+    """The user name of an NTLM type 3 message (MS-NLMP 2.2.1.3), also inside SPNEGO; else None."""
     start = token.find(b"NTLMSSP\x00\x03\x00\x00\x00")
     if start < 0:
         return None

@@ -27,12 +27,16 @@ def config_xml(limits: Limits, http_port: int | None, https_port: int | None) ->
         "<cfg:TrustedHosts></cfg:TrustedHosts></cfg:Client>"
         "<cfg:Service><cfg:RootSDDL>O:NSG:BAD:P(A;;GA;;;BA)(A;;GR;;;IU)S:P(AU;FA;GA;;;WD)(AU;SA;GXGW;;;WD)"
         "</cfg:RootSDDL><cfg:MaxConcurrentOperations>4294967295</cfg:MaxConcurrentOperations>"
+        ""
         f"<cfg:MaxConcurrentOperationsPerUser>{limits.max_operations_per_shell}</cfg:MaxConcurrentOperationsPerUser>"
-        "<cfg:EnumerationTimeoutms>240000</cfg:EnumerationTimeoutms><cfg:MaxConnections>300</cfg:MaxConnections>"
+        "<cfg:EnumerationTimeoutms>240000</cfg:EnumerationTimeoutms>"
+        "<cfg:MaxConnections>300</cfg:MaxConnections>"
+        ""
         f"<cfg:MaxPacketRetrievalTimeSeconds>{limits.connection_idle_seconds:.0f}</cfg:MaxPacketRetrievalTimeSeconds>"
         f"<cfg:AllowUnencrypted>{unencrypted}</cfg:AllowUnencrypted>"
         f"<cfg:Auth><cfg:Basic>{basic}</cfg:Basic><cfg:Kerberos>false</cfg:Kerberos>"
-        "<cfg:Negotiate>true</cfg:Negotiate><cfg:Certificate>false</cfg:Certificate><cfg:CredSSP>false</cfg:CredSSP>"
+        "<cfg:Negotiate>true</cfg:Negotiate><cfg:Certificate>false</cfg:Certificate>"
+        "<cfg:CredSSP>false</cfg:CredSSP>"
         "<cfg:CbtHardeningLevel>Relaxed</cfg:CbtHardeningLevel></cfg:Auth>"
         f"{ports}<cfg:IPv4Filter>*</cfg:IPv4Filter><cfg:IPv6Filter>*</cfg:IPv6Filter>"
         "<cfg:EnableCompatibilityHttpListener>false</cfg:EnableCompatibilityHttpListener>"
@@ -54,7 +58,8 @@ def identify_xml(authenticated: bool) -> str:
     version = "OS: 10.0.26100 SP: 0.0 Stack: 3.0" if authenticated else "OS: 0.0.0 SP: 0.0 Stack: 3.0"
     return (
         '<s:Envelope xml:lang="en-US" xmlns:s="http://www.w3.org/2003/05/soap-envelope"><s:Header/><s:Body>'
-        '<wsmid:IdentifyResponse xmlns:wsmid="http://schemas.dmtf.org/wbem/wsman/identify/1/wsmanidentity.xsd">'
+        "<wsmid:IdentifyResponse "
+        'xmlns:wsmid="http://schemas.dmtf.org/wbem/wsman/identify/1/wsmanidentity.xsd">'
         "<wsmid:ProtocolVersion>http://schemas.dmtf.org/wbem/wsman/1/wsman.xsd</wsmid:ProtocolVersion>"
         "<wsmid:ProductVendor>Microsoft Corporation</wsmid:ProductVendor>"
         f"<wsmid:ProductVersion>{version}</wsmid:ProductVersion>"

@@ -1,4 +1,4 @@
-"""One client connection: reads requests, signs in, opens and seals bodies, obeys the fault plan, writes the log."""
+"""One client connection: reading, sign-in, sealing, fault plan, log."""
 
 from __future__ import annotations
 
@@ -115,10 +115,7 @@ class Connection:
 
     def _answer(self, request: HttpRequest, entry: Entry) -> HttpAnswer:
         path = urlsplit(request.target).path.rstrip("/").lower()
-        if (
-            path == "/wsman-anon/identify"
-            or request.headers.get("wsmanidentify", "").lower() == "unauthenticated"
-        ):
+        if path == "/wsman-anon/identify" or request.headers.get("wsmanidentify", "").lower() == "unauthenticated":
             return _clear(200, identify_xml(authenticated=False).encode())
         if path != "/wsman":
             return HttpAnswer(404, close=True)
@@ -178,7 +175,7 @@ class Connection:
             except Unreadable:
                 return HttpAnswer(400, headers=headers)
         elif not self._tls and not self._endpoint.limits.allow_unencrypted:
-            # Windows: 500 without a body, and an event about a refused unencrypted message (pywinrm#129, #208)
+            # Windows: 500 without a body, and an event about a refused clear message (pywinrm#129, #208)
             return HttpAnswer(500, headers=headers)
         if len(message) > self._endpoint.limits.max_envelope_size:
             return HttpAnswer(413, headers=headers, close=True)
@@ -194,9 +191,7 @@ class Connection:
         reply.headers += headers
         return reply
 
-    def _wsman(
-        self, message: bytes, request: HttpRequest, account: Account, entry: Entry
-    ) -> tuple[int, bytes | None]:
+    def _wsman(self, message: bytes, request: HttpRequest, account: Account, entry: Entry) -> tuple[int, bytes | None]:
         """Status and envelope for a message, after the fault plan has had its say."""
         soap: SoapRequest | None = None
         try:

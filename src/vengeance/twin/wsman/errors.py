@@ -7,7 +7,8 @@ from vengeance.twin.wsman.soap import WsmanFault
 CMD_PLUGIN = ("Shell cmd plugin", "%systemroot%\\system32\\winrscmd.dll")
 
 _SELECTORS = (
-    "The WS-Management service cannot process the request because the request contained invalid selectors for the "
+    "The WS-Management service cannot process the request because the request contained invalid selectors "
+    "for the "
     "resource. "
 )
 
@@ -20,7 +21,7 @@ def operation_timeout() -> WsmanFault:
 
 def unknown_shell(shell_id: str | None) -> WsmanFault:
     """The shell does not exist, or has died."""
-    # wording of the reason and code: test_psrp_is_alive_invalid_selectors; of the message: WinRM on a cmd shell
+    # reason and code recorded: test_psrp_is_alive_invalid_selectors; message: WinRM on a cmd shell
     return WsmanFault(
         2150858843,
         "Sender",
@@ -28,8 +29,10 @@ def unknown_shell(shell_id: str | None) -> WsmanFault:
         _SELECTORS,
         message=(
             "The request for the Windows Remote Shell with ShellId "
-            f"{shell_id or ''} failed because the shell was not found on the server. Possible causes are: the "
-            "specified ShellId is incorrect or the shell no longer exists on the server. Provide the correct ShellId "
+            f"{shell_id or ''} failed because the shell was not found on the server. Possible causes are: "
+            "the "
+            "specified ShellId is incorrect or the shell no longer exists on the server. Provide the "
+            "correct ShellId "
             "or create a new shell and retry the operation. "
         ),
         fault_detail="UnexpectedSelectors",
@@ -44,8 +47,10 @@ def unknown_command() -> WsmanFault:
         "w:InvalidSelectors",
         _SELECTORS,
         message=(
-            "The Windows Remote Shell received a request to perform an operation on a command identifier that does "
-            "not exist. Either the command has completed execution or the client specified an invalid command "
+            "The Windows Remote Shell received a request to perform an operation on a command identifier "
+            "that does "
+            "not exist. Either the command has completed execution or the client specified an invalid "
+            "command "
             "identifier. "
         ),
         fault_detail="UnexpectedSelectors",
@@ -82,7 +87,7 @@ def access_denied() -> WsmanFault:
 
 
 def pipe_ended() -> WsmanFault:
-    """Input for a program that has ended; Ansible's users know it as "The pipe has been ended" (ansible#69595)."""
+    """Input for a program that has ended: "The pipe has been ended" (ansible#69595)."""
     text = "The pipe has been ended. "
     return WsmanFault(109, "Receiver", "w:InternalError", text, provider=CMD_PLUGIN)
 
@@ -99,11 +104,14 @@ def too_many_operations(limit: int) -> WsmanFault:
         2150859174,
         "Sender",
         "w:QuotaLimit",
-        "The WS-Management service cannot process the request. The maximum number of concurrent operations for this "
+        "The WS-Management service cannot process the request. The maximum number of concurrent operations "
+        "for this "
         "user has been exceeded. Close existing operations for this user, or raise the quota for this user. ",
         message=(
-            f"The WS-Management service cannot process the request. This user is allowed a maximum number of {limit} "
-            "concurrent operations, which has been exceeded. Close existing operations for this user, or raise the "
+            "The WS-Management service cannot process the request. This user is allowed a maximum number "
+            f"of {limit} "
+            "concurrent operations, which has been exceeded. Close existing operations for this user, or "
+            "raise the "
             "quota for this user. "
         ),
         wmi=True,
@@ -116,11 +124,14 @@ def too_many_shells(limit: int) -> WsmanFault:
         2150859173,
         "Sender",
         "w:QuotaLimit",
-        "The WS-Management service cannot process the request. The maximum number of concurrent shells for this user "
+        "The WS-Management service cannot process the request. The maximum number of concurrent shells for "
+        "this user "
         "has been exceeded. Close existing shells or raise the quota for this user. ",
         message=(
-            f"The WS-Management service cannot process the request. This user is allowed a maximum number of {limit} "
-            "concurrent shells, which has been exceeded. Close existing shells or raise the quota for this user. "
+            "The WS-Management service cannot process the request. This user is allowed a maximum number "
+            f"of {limit} "
+            "concurrent shells, which has been exceeded. Close existing shells or raise the quota for this "
+            "user. "
         ),
         wmi=True,
     )
@@ -128,7 +139,9 @@ def too_many_shells(limit: int) -> WsmanFault:
 
 def envelope_too_small() -> WsmanFault:
     """The request allows the answer fewer bytes than WS-Management needs."""
-    text = "The WS-Management service cannot process the request because the envelope size in the request is too small. "
+    text = (
+        "The WS-Management service cannot process the request because the envelope size in the request is too small. "
+    )
     return WsmanFault(2150858878, "Sender", "w:EncodingLimit", text, fault_detail="MinimumEnvelopeLimit")
 
 
@@ -138,10 +151,12 @@ def invalid_action(action: str) -> WsmanFault:
         2150858753,
         "Sender",
         "a:ActionNotSupported",
-        "The WS-Management service cannot process the request. The WS-Addressing action URI is invalid. Check the "
+        "The WS-Management service cannot process the request. The WS-Addressing action URI is invalid. "
+        "Check the "
         "documentation for information on how to construct an action URI. ",
         message=(
-            f"The action {action} is not supported by the service. Check the documentation for information on how to "
+            f"The action {action} is not supported by the service. Check the documentation for information "
+            "on how to "
             "construct an action URI. "
         ),
     )
@@ -153,10 +168,12 @@ def invalid_resource(uri: str) -> WsmanFault:
         2150858752,
         "Sender",
         "a:DestinationUnreachable",
-        "The WS-Management service cannot process the request. The service cannot find the resource identified by the "
+        "The WS-Management service cannot process the request. The service cannot find the resource "
+        "identified by the "
         "resource URI and selectors. ",
         message=(
-            f'The WS-Management service cannot process the request. The resource URI ("{uri}") was not found in the '
+            f'The WS-Management service cannot process the request. The resource URI ("{uri}") was not '
+            "found in the "
             "WS-Management catalog. "
         ),
         fault_detail="InvalidResourceURI",
@@ -164,7 +181,7 @@ def invalid_resource(uri: str) -> WsmanFault:
 
 
 def on_demand(code: int) -> WsmanFault:
-    """The fault with this code for a fault rule: in the words of Windows where we know them, else in plain ones."""
+    """The fault with this code for a fault rule: in the words of Windows where we know them."""
     known = {
         2150858793: operation_timeout,
         2147942402: file_not_found,

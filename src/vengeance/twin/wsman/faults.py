@@ -15,14 +15,16 @@ Kind = Literal["cut_before", "cut_after", "delay", "fault", "bad_request", "refu
 class FaultRule:
     """One rule.
 
-    kind: "cut_before": close the connection, nothing done; "cut_after": handle it, then close without an answer;
-        "fault": answer with the WSMan fault ``code``, nothing done; "bad_request": answer HTTP 400, nothing done;
+    kind: "cut_before": close the connection, nothing done; "cut_after": handle it, then close without an
+        answer; "fault": answer with the WSMan fault ``code``, nothing done; "bad_request": answer HTTP 400,
+        nothing done;
         "delay": wait ``milliseconds`` before every HTTP request is handled, handshake legs included;
         "refuse": no new connections for ``seconds``
-    request: which request it hits, 1 = the next that matches; counted from when the rule was set, over requests that
-        reach WS-Management (authenticated and readable)
+    request: which request it hits, 1 = the next that matches; counted from when the rule was set, over
+        requests that reach WS-Management (authenticated and readable)
     times: how many requests in a row it hits from there on; None = all
-    action: only requests of this action count ("Create", "Command", "Send", "Receive", "Signal", "Delete", "Get")
+    action: only requests of this action count ("Create", "Command", "Send", "Receive", "Signal", "Delete",
+        "Get")
     """
 
     kind: Kind
@@ -36,9 +38,7 @@ class FaultRule:
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind):
-            raise ValueError(
-                f"There is no fault of the kind {self.kind!r}; use one of {', '.join(get_args(Kind))}."
-            )
+            raise ValueError(f"There is no fault of the kind {self.kind!r}; use one of {', '.join(get_args(Kind))}.")
         if self.request < 1:
             raise ValueError(f"A fault rule counts requests from 1, so request={self.request} never comes.")
         if self.times is not None and self.times < 1:
@@ -49,7 +49,7 @@ class FaultRule:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> FaultRule:
-        """Make a rule from a JSON object with the fields of this class; ValueError for what it does not know."""
+        """Make a rule from a JSON object with the fields of this class; ValueError for unknown ones."""
         unknown = set(data) - set(cls.__dataclass_fields__) | ({"seen"} & set(data))
         if unknown:
             known = ", ".join(name for name in cls.__dataclass_fields__ if name != "seen")

@@ -35,7 +35,7 @@ class BadHttp(Exception):
 
 @dataclass(frozen=True)
 class HttpRequest:
-    """A request; header names are in lower case. too_large: the body was over the limit and has been thrown away."""
+    """A request; header names in lower case. too_large: the body was over the limit and is thrown away."""
 
     method: str
     target: str

@@ -74,7 +74,10 @@ class RequestLog:
             self._failed_logons[account] += 1
 
     def snapshot(self) -> dict[str, Any]:
-        """The counters as a JSON object: requests, messages, bytes_in, bytes_out, connections, by_action, failed_logons."""
+        """The counters as a JSON object.
+
+        requests, messages, bytes_in, bytes_out, connections: numbers; by_action, failed_logons: number per name
+        """
         names = ("requests", "messages", "bytes_in", "bytes_out", "connections")
         with self._lock:
             return {

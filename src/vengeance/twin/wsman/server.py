@@ -139,7 +139,7 @@ class WsmanServer:
         return self._shells
 
     def start(self) -> None:
-        """Open the ports and serve; after a stop() on the same ports as before. OSError when a port is taken."""
+        """Open the ports and serve; after a stop() on the same ports. OSError when a port is taken."""
         if self._listeners:
             return
         self._stopping = threading.Event()

@@ -67,7 +67,7 @@ class ShellService:
         }
 
     def answer(self, request: SoapRequest, caller: Caller) -> bytes:
-        """The answer's envelope; WsmanFault for what is refused, ClientGone when nobody waits for it any more."""
+        """The answer's envelope; WsmanFault for what is refused, ClientGone when nobody waits for it."""
         verb = self._verbs.get(ACTIONS.get(request.action, ""))
         if verb is None:
             raise errors.invalid_action(request.action)
@@ -94,8 +94,7 @@ class ShellService:
             owner=caller.account,
             client_ip=caller.ip,
             environment=environment,
-            working_directory=wanted.findtext(f"{RSP}WorkingDirectory")
-            or f"C:\\Users\\{caller.account.name}",
+            working_directory=wanted.findtext(f"{RSP}WorkingDirectory") or f"C:\\Users\\{caller.account.name}",
             codepage=int(codepage) if codepage.isdigit() else 437,
             idle_seconds=idle,
             input_streams=wanted.findtext(f"{RSP}InputStreams") or "stdin",
@@ -146,9 +145,7 @@ class ShellService:
         if wanted is None:
             raise errors.invalid_parameter()
         command = shell.command(wanted.get("CommandId"))
-        size = min(
-            request.max_envelope_size or self._limits.max_envelope_size, self._limits.max_envelope_size
-        )
+        size = min(request.max_envelope_size or self._limits.max_envelope_size, self._limits.max_envelope_size)
         received = command.receive(size, self._timeout(request), caller.waiter)
         return f"{SHELL_URI}/ReceiveResponse", _received_xml(received, command.id)
 
@@ -196,11 +193,7 @@ def _shell_xml(shell: Shell, working_directory: str | None, state: str | None = 
         f"<rsp:ResourceUri>{CMD_URI}</rsp:ResourceUri><rsp:Owner>{escape(shell.owner.name)}</rsp:Owner>"
         f"<rsp:ClientIP>{shell.client_ip}</rsp:ClientIP>"
         + (f"<rsp:Environment>{environment}</rsp:Environment>" if environment else "")
-        + (
-            f"<rsp:WorkingDirectory>{escape(working_directory)}</rsp:WorkingDirectory>"
-            if working_directory
-            else ""
-        )
+        + (f"<rsp:WorkingDirectory>{escape(working_directory)}</rsp:WorkingDirectory>" if working_directory else "")
         + f"<rsp:IdleTimeOut>PT{shell.idle_seconds:.3f}S</rsp:IdleTimeOut>"
         f"<rsp:InputStreams>{escape(shell.input_streams)}</rsp:InputStreams>"
         f"<rsp:OutputStreams>{escape(shell.output_streams)}</rsp:OutputStreams>"
@@ -224,9 +217,7 @@ def _received_xml(received: Received, command_id: str) -> str:
         text = base64.b64encode(data).decode("ascii")
         parts.append(f'<rsp:Stream Name="{stream}" CommandId="{command_id}">{text}</rsp:Stream>')
     if received.exit_code is None:
-        parts.append(
-            f'<rsp:CommandState CommandId="{command_id}" State="{_STATE}/Running"></rsp:CommandState>'
-        )
+        parts.append(f'<rsp:CommandState CommandId="{command_id}" State="{_STATE}/Running"></rsp:CommandState>')
     else:
         for stream in ("stdout", "stderr"):
             parts.append(f'<rsp:Stream Name="{stream}" CommandId="{command_id}" End="true"></rsp:Stream>')

@@ -154,7 +154,8 @@ class Command:
 class Shell:
     """One shell.
 
-    environment: the variables that the client gave it; working_directory: Windows path; codepage: WINRS_CODEPAGE
+    environment: the variables that the client gave it
+    working_directory: Windows path; codepage: WINRS_CODEPAGE
     idle_seconds: after so long without a request the shell dies
     """
 
@@ -212,7 +213,7 @@ class Shell:
         return command
 
     def forget(self, command: Command) -> None:
-        """Terminate a command; its id means nothing from now on. The count of operations stays, as on Windows."""
+        """Terminate a command and its id. The count of operations stays, as on Windows."""
         with self.lock:
             self.commands.pop(command.id, None)
         command.abort()
@@ -243,7 +244,7 @@ class Shells:
             self._shells[shell.id] = shell
 
     def find(self, shell_id: str | None, account: Account) -> Shell:
-        """The shell of this id, from whatever connection of its owner; the fault of an unknown or foreign one."""
+        """The shell of this id, whatever the connection; the fault of an unknown or foreign one."""
         with self._lock:
             shell = self._shells.get((shell_id or "").upper())
         if shell is None:

@@ -1,7 +1,7 @@
 """SOAP in and out: reading a WS-Management request, and the envelopes of Windows' answers word for word.
 
-The wording of answers and faults is that of the recordings named in the tests (Windows Server 2008 R2, 2012 R2 and
-2016, kept by the pypsrp project) and of wsmerror.h of the Windows SDK.
+The wording of answers and faults is that of the recordings named in the tests (Windows Server 2008 R2, 2012 R2
+and 2016, kept by the pypsrp project) and of wsmerror.h of the Windows SDK.
 """
 
 from __future__ import annotations
@@ -149,21 +149,22 @@ def parse_request(root: ElementTree.Element) -> SoapRequest:
     timeout = parse_duration(timeout_text) if timeout_text else None
     if timeout_text and timeout is None:
         raise _invalid_header(
-            "The WS-Management service cannot process the request. The XML contains an invalid timeout field in the "
+            "The WS-Management service cannot process the request. The XML contains an invalid timeout "
+            "field in the "
             f"SOAP header: {timeout_text}. "
         )
     size_text = _text(header, f"{W}MaxEnvelopeSize")
     if size_text and not size_text.isdigit():
         raise _invalid_header(
-            "The WS-Management service cannot process the request. The request contains one or more invalid SOAP headers. "
+            "The WS-Management service cannot process the request. The request contains one or more invalid "
+            "SOAP headers. "
         )
     selectors = {
         (selector.get("Name") or "").lower(): (selector.text or "").strip()
         for selector in header.iterfind(f"{W}SelectorSet/{W}Selector")
     }
     options = {
-        (option.get("Name") or "").upper(): option.text or ""
-        for option in header.iterfind(f"{W}OptionSet/{W}Option")
+        (option.get("Name") or "").upper(): option.text or "" for option in header.iterfind(f"{W}OptionSet/{W}Option")
     }
     return SoapRequest(
         action=action,
@@ -224,7 +225,7 @@ def envelope(action: str, relates_to: str | None, body: str) -> bytes:
 
 
 def fault_envelope(fault: WsmanFault, relates_to: str | None, machine: str) -> bytes:
-    """The envelope of a fault; ``machine`` is the name that Windows puts into it (the name the client called)."""
+    """The envelope of a fault; ``machine`` is the name in it (the one that the client called)."""
     detail = _wmi_detail(fault) if fault.wmi else _wsman_detail(fault, machine)
     body = (
         f"<s:Fault><s:Code><s:Value>s:{fault.value}</s:Value><s:Subcode><s:Value>{fault.subcode}</s:Value>"
@@ -238,15 +239,14 @@ def _wsman_detail(fault: WsmanFault, machine: str) -> str:
     message = escape(fault.message if fault.message is not None else fault.reason)
     if fault.provider is not None:
         name, path = fault.provider
-        message = (
-            f"<f:ProviderFault provider={quoteattr(name)} path={quoteattr(path)}>{message}</f:ProviderFault>"
-        )
+        message = f"<f:ProviderFault provider={quoteattr(name)} path={quoteattr(path)}>{message}</f:ProviderFault>"
     detail = ""
     if fault.fault_detail is not None:
         uri = f"http://schemas.dmtf.org/wbem/wsman/1/wsman/faultDetail/{fault.fault_detail}"
         detail = f"<w:FaultDetail>{uri}</w:FaultDetail>"
     return (
-        f'{detail}<f:WSManFault xmlns:f="http://schemas.microsoft.com/wbem/wsman/1/wsmanfault" Code="{fault.code}" '
+        f'{detail}<f:WSManFault xmlns:f="http://schemas.microsoft.com/wbem/wsman/1/wsmanfault" '
+        f'Code="{fault.code}" '
         f"Machine={quoteattr(machine)}><f:Message>{message}</f:Message></f:WSManFault>"
     )
 

@@ -17,8 +17,8 @@ class ClientGone(Exception):
 class Waiter:
     """One connection's waiting Receive: woken by output, ended by the client's going away.
 
-    http.sys cancels the operation of a client that has gone; were it not so, a dead Receive would swallow the output
-    that the next one on a fresh connection is waiting for.
+    http.sys cancels the operation of a client that has gone; were it not so, a dead Receive would swallow
+    the output that the next one on a fresh connection is waiting for.
 
     client: the connection's socket
     """
@@ -49,7 +49,8 @@ class Waiter:
             if self._client in files:
                 if self._client_gone():
                     raise ClientGone
-                self._unwatch()  # it has sent its next request already: nothing more to learn from this socket now
+                # it has sent its next request already: nothing more to learn from this socket now
+                self._unwatch()
             if self._read in files:
                 with contextlib.suppress(OSError):
                     self._read.recv(4096)
@@ -75,7 +76,8 @@ class Waiter:
 
     def _client_gone(self) -> bool:
         try:
-            # the plain recv, because an SSLSocket cannot peek: what matters is only whether TCP or TLS says goodbye
+            # the plain recv, because an SSLSocket cannot peek: what matters is only whether TCP or TLS says
+            # goodbye
             peeked = socket.socket.recv(self._client, 1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
         except BlockingIOError:
             return False
