@@ -16,6 +16,7 @@ from pyinfra.facts.deb import DebPackages
 from pyinfra.operations import apt
 
 from vengeance.box import cuda
+from vengeance.operations import debian
 from vengeance.operations.refusal import refuse
 
 
@@ -71,8 +72,4 @@ def toolkit(version: str, packages: list[str] | None = None) -> Generator[Pyinfr
             f"apt-get purge {' '.join(broken)}"
         )
         return
-    missing = [package for package in wanted if package not in present]
-    if not missing:
-        host.noop(f"packages {', '.join(wanted)} are installed")
-        return
-    yield from apt.packages._inner(packages=missing, update=True, no_recommends=True)
+    yield from debian.packages._inner(packages=wanted)

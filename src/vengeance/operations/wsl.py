@@ -156,7 +156,7 @@ def terminate(state: State, host: Host) -> bool:
     """Stop the distro of a @wsl host with ``wsl.exe --terminate``, run by its Windows host."""
     distro = str(host.data.wsl_distro)
     check_distro(distro)
-    windows_host = state.inventory.get_host(host.data.wsl_host)
+    windows_host = state.inventory.get_host(f"@winrm/{host.data.wsl_host}")
     found = windows_host.get_fact(Installation)
     if found is None or found["path"] is None:
         host.log_styled(f"{windows_host.name} has no wsl.exe to stop {distro} with.", log_func=logger.error, fg="red")

@@ -1,0 +1,10 @@
+"""NVIDIA's package source for WSL and the CUDA toolkit; the driver is the one of Windows."""
+
+from pyinfra import host
+
+from vengeance.operations import cuda
+
+if "wsl" in host.groups:
+    cuda.keyring(name="NVIDIA's package source")
+
+    cuda.toolkit(name="CUDA toolkit", version=host.data.cuda_toolkit_version)

@@ -1,0 +1,8 @@
+"""The proof that what was deployed works; changes nothing. tests/box holds the whole acceptance list."""
+
+from pyinfra import host
+
+from vengeance.operations import vllm
+
+if "wsl" in host.groups and host.data.systemd:
+    vllm.healthy(name="The vLLM server answers", port=host.data.vllm_flags["port"])
