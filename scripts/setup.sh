@@ -60,7 +60,7 @@ packages=()
   packages+=("$("$PYTHON" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')")
 [ "$what" != all ] || packages+=(
   mmdebstrap debian-archive-keyring zstd # the root filesystem
-  systemd-container iproute2 nftables uidmap # where it runs
+  systemd-container mount iproute2 nftables uidmap # where it runs
   apt-utils gpg # the signed package repository that stands in for the vendor's
   curl ca-certificates # a client for the tests
 )
@@ -87,3 +87,7 @@ if [ "$(cat .venv/stamp 2>/dev/null)" != "$key" ] || ! .venv/bin/python -c 'impo
   step "Installing the Python packages (a minute or so)" .venv/bin/pip install --disable-pip-version-check -c constraints.txt -e '.[dev]'
   echo "$key" >.venv/stamp
 fi
+
+# --- the root filesystem of the twin's distro ---
+[ "$what" != all ] ||
+  step "The twin's root filesystem (the first time a minute)" .venv/bin/python scripts/rootfs.py
