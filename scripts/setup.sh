@@ -15,15 +15,16 @@ fail() {
 
 # step "sentence" command...: say what is being done, keep its chatter in the log, show the end of it when it fails.
 step() {
-  local sentence=$1 began=$SECONDS
+  local sentence=$1 began=$SECONDS from
+  from=$(($(wc -l <"$log") + 1))
   shift
   printf '%s ... ' "$sentence"
   if "$@" >>"$log" 2>&1 </dev/null; then
     echo "done ($((SECONDS - began)) s)"
   else
     echo failed
-    tail -n 25 "$log" >&2
-    fail "\"$sentence\" failed: the lines above are the end of $log, which has all of it."
+    tail -n "+$from" "$log" | tail -n 12 >&2
+    fail "that failed, and why is above; all of it is in $PWD/$log."
   fi
 }
 
@@ -61,7 +62,7 @@ packages=()
 [ "$what" != all ] || packages+=(
   mmdebstrap debian-archive-keyring zstd # the root filesystem
   systemd-container mount iproute2 nftables uidmap # where it runs
-  apt-utils gpg # the signed package repository that stands in for the vendor's
+  apt-utils gpg gpg-agent # the signed package repository that stands in for the vendor's
   curl ca-certificates # a client for the tests
 )
 missing=()
