@@ -22,12 +22,16 @@ encode() { if [ -s "$1" ]; then base64 -w0 <"$1"; else printf -- -; fi; }
 size_of() { if [ -s "$1" ]; then wc -c <"$1"; else printf 0; fi; }
 digest_of() { sha256sum <"$1" | cut -d' ' -f1; }
 
+# An answer is put together in a file and leaves in one write: what arrives in pieces costs a request each.
 answer() {
-  printf '\n\036%s %s end %s %s %s ' "$nonce" "$last" "$code" "$late" "$(size_of "$dir/out")"
-  encode "$dir/out"
-  printf ' %s ' "$(size_of "$dir/err")"
-  encode "$dir/err"
-  printf '\n'
+  {
+    printf '\n\036%s %s end %s %s %s ' "$nonce" "$last" "$code" "$late" "$(size_of "$dir/out")"
+    encode "$dir/out"
+    printf ' %s ' "$(size_of "$dir/err")"
+    encode "$dir/err"
+    printf '\n'
+  } >"$dir/answer"
+  cat "$dir/answer"
 }
 reply() { printf %s "$1" >"$dir/out"; code=0; }
 refuse() { printf '%s\n' "$1" >"$dir/err"; code=1; }
@@ -52,7 +56,7 @@ run() {  # run COMMAND STDIN TIMEOUT STREAM; the last two are plain words
   } &
   job=$!
   if [ "$limit" != - ]; then
-    setsid sh -c 'sleep "$1"; : >"$0/late"; p=$(cat "$0/pid"); kill -TERM -- "-$p"; sleep 2; kill -KILL -- "-$p"' \
+    setsid sh -c 'sleep "$1"; : >"$0/late"; p=$(cat "$0/pid"); kill -s TERM -- "-$p"; sleep 2; kill -s KILL -- "-$p"' \
       "$dir" "$limit" </dev/null >/dev/null 2>&1 &
     watch=$!
   fi
@@ -69,8 +73,8 @@ run() {  # run COMMAND STDIN TIMEOUT STREAM; the last two are plain words
   read -r code <"$dir/code"
   if [ "$limit" != - ]; then
     # Before it has become a session of its own it is only a process.
-    kill -KILL "$watch" 2>/dev/null
-    kill -KILL -- "-$watch" 2>/dev/null
+    kill -s KILL "$watch" 2>/dev/null
+    kill -s KILL -- "-$watch" 2>/dev/null
   fi
   if [ -e "$dir/late" ]; then late=1; fi
   wait 2>/dev/null
@@ -146,9 +150,12 @@ read_file() {  # read_file PATH OFFSET COUNT
   while [ "$offset" -lt "$end" ]; do
     chunk=$(($end - $offset))
     if [ "$chunk" -gt 261120 ]; then chunk=261120; fi
-    printf '\n\036%s %s data %s ' "$nonce" "$last" "$offset"
-    tail -c "+$(($offset + 1))" -- "$file" | head -c "$chunk" | base64 -w0
-    printf '\n'
+    {
+      printf '\n\036%s %s data %s ' "$nonce" "$last" "$offset"
+      tail -c "+$(($offset + 1))" -- "$file" | head -c "$chunk" | base64 -w0
+      printf '\n'
+    } >"$dir/answer"
+    cat "$dir/answer"
     offset=$(($offset + $chunk))
   done
   reply "$length $digest"
@@ -166,7 +173,7 @@ while IFS= read -r line; do
   id=$2 verb=$3
   shift 3
   if [ "$verb" = piece ]; then piece "$id" "$@"; continue; fi
-  if [ "$id" -eq "$last" ]; then answer; continue; fi
+  if [ "$id" -eq "$last" ]; then cat "$dir/answer"; continue; fi
   if [ "$id" -lt "$last" ]; then continue; fi
   last=$id code=0 late=0
   : >"$dir/out"

@@ -40,6 +40,7 @@ WSL_FAILED = 4294967295
 WSL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
 # The largest request that fits into one Send, which arrives whole or not at all.
 LARGEST_REQUEST_BYTES = 240_000
+CONNECT_AGAIN_SECONDS = 1.0
 _STARTS = 3
 
 _SH_AGENT = (Path(__file__).parent / "agent.sh").read_text(encoding="utf-8")
@@ -99,7 +100,8 @@ class WinRMClient:
     def connect(self) -> None:
         """Sign in and open the shell: wrong settings show here, not at the first command."""
         with self._lock:
-            self._shell.open()
+            # A box that is off is said at once; a connection that was cut is worth a second try.
+            persistently(self._shell.open, limit=CONNECT_AGAIN_SECONDS, losses=(ConnectionLost,))
 
     def close(self) -> None:
         """End what still runs for us and delete the shell: nothing of ours is left on the box."""
@@ -354,7 +356,7 @@ class WinRMClient:
         if not isinstance(folder, str) or not folder:
             return
         distro, user = key.split("\0")
-        command = f"p=$(cat {folder}/pid) && kill -TERM -- -$p; sleep 1; kill -KILL -- -$p"
+        command = f"p=$(cat {folder}/pid) && kill -s TERM -- -$p; sleep 1; kill -s KILL -- -$p"
         request = base64.b64encode(f"IFS=' \t\n'\nset +f\n{command}".encode()) + b"\n"
         try:
             self._process.run(_wsl_line(distro, user, SH_LOADER), request, 10, True, None)

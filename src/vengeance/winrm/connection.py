@@ -88,6 +88,9 @@ class Connection:
             protocol = self._protocol
             finished = False
             try:
+                protocol.transport.build_session()
+                # NTLM is through by now; the others are judged by the first answer.
+                self._signed_in = self._signed_in or self._settings.transport == "ntlm"
                 result = operation(protocol)
                 finished = self._signed_in = True
                 return result
@@ -148,7 +151,7 @@ class Connection:
         if isinstance(error, requests.exceptions.ConnectionError | requests.exceptions.ConnectTimeout):
             return self._connection_error(error)
         if isinstance(error, requests.exceptions.RequestException | OSError | spnego.exceptions.SpnegoError):
-            return ConnectionLost(f"the connection to {place} was cut: {error}")
+            return self._cut()
         if isinstance(error, WinRMError) and self._signed_in:
             return ConnectionLost(f"the answer of {place} could not be read: {error}")
         if isinstance(
@@ -176,7 +179,16 @@ class Connection:
                 f"nothing listens on {settings.place}: is the box on, and WinRM enabled "
                 "(Get-Service WinRM; winrm enumerate winrm/config/listener)?"
             )
-        return ConnectionLost(f"the connection to {settings.place} was cut")
+        return self._cut()
+
+    def _cut(self) -> WireError:
+        settings = self._settings
+        if self._signed_in:
+            return ConnectionLost(f"the connection to {settings.place} was cut")
+        return ConnectionLost(
+            f"{settings.place} took the connection but gave no answer to {settings.scheme}: is winrm_scheme right for "
+            "that port (5986 speaks https, 5985 http)?"
+        )
 
     def _tls_sentence(self, error: Exception) -> str:
         place = self._settings.place

@@ -43,16 +43,21 @@ def backoff_pauses(limit: float) -> Callable[[], bool]:
     return wait
 
 
-def persistently(operation: Callable[[], T], limit: float = RECONNECT_SECONDS) -> T:
-    """Repeat an operation that may be repeated until it gets through; lost connections only.
+def persistently(
+    operation: Callable[[], T],
+    limit: float = RECONNECT_SECONDS,
+    losses: tuple[type[WireError], ...] = (ConnectionLost, Unreachable),
+) -> T:
+    """Repeat an operation that may be repeated until it gets through.
 
-    Raises what the last try raised once ``limit`` seconds have passed.
+    + limit: seconds after which what the last try raised is raised
+    + losses: what is worth another try
     """
     wait = backoff_pauses(limit)
     while True:
         try:
             return operation()
-        except (ConnectionLost, Unreachable):
+        except losses:
             if not wait():
                 raise
 
