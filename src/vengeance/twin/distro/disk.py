@@ -6,6 +6,7 @@ An overlay over the shared root filesystem where the machine can do that (a rese
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,8 +57,10 @@ class Disk:
         disk._write("copy", None)
         try:
             run(
-                ["tar", "-C", disk.root, "--numeric-owner", "--xattrs", "-xf", tarball]
-                + ["--exclude=./dev/*", "--exclude=dev/*"],
+                [
+                    *("tar", "-C", str(disk.root), "--numeric-owner", "--xattrs", "-xf", str(tarball)),
+                    *("--exclude=./dev/*", "--exclude=dev/*"),
+                ],
                 what="unpack the distribution",
                 timeout=1800,
             )
@@ -114,7 +117,7 @@ def _mounts_below(folder: Path) -> list[str]:
     prefix = str(folder.resolve())
     found: list[str] = []
     for line in Path("/proc/mounts").read_text(encoding="utf-8").splitlines():
-        point = line.split(" ")[1].encode().decode("unicode_escape")
+        point = re.sub(r"\\([0-7]{3})", lambda code: chr(int(code[1], 8)), line.split(" ")[1])
         if point == prefix or point.startswith(prefix + "/"):
             found.append(point)
     return found

@@ -102,7 +102,7 @@ def _become(libc: ctypes.CDLL, request: dict, theirs: int) -> None:  # type: ign
     failure = errno.ENOENT
     for place in places:
         try:
-            os.execve(place + program, request["argv"], environment)
+            os.execve(place + program, request["argv"], environment)  # noqa: S606
         except OSError as problem:
             if problem.errno not in (errno.ENOENT, errno.ENOTDIR):
                 failure = problem.errno or failure

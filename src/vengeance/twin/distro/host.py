@@ -21,6 +21,7 @@ from pathlib import Path
 
 from vengeance.twin.distro import dress, looks
 from vengeance.twin.distro.disk import Disk
+from vengeance.twin.distro.dns_relay import DnsRelay, reachable_servers
 from vengeance.twin.distro.errors import DistroError
 from vengeance.twin.distro.host_packages import local_folders, pip_settings
 from vengeance.twin.distro.instance import (
@@ -43,11 +44,13 @@ from vengeance.twin.distro.ladder import (
     rung,
     survey,
 )
+from vengeance.twin.distro.localhost import LocalhostForward
 from vengeance.twin.distro.network import NatNetwork, clear_network
 from vengeance.twin.distro.rootfs import Rootfs, rootfs
 from vengeance.twin.distro.settings import DistroSettings
 from vengeance.twin.distro.vendor_repository import VENDOR_HOST, vendor_folder
 from vengeance.twin.distro.vendor_server import VendorServer
+from vengeance.twin.vllm_stand_in import build_wheel
 
 _RUNNING = "running.json"
 
@@ -82,6 +85,8 @@ class DistroHost:
         self._vendor: Path | None = None
         self._server: VendorServer | None = None
         self._network: NatNetwork | None = None
+        self._dns: DnsRelay | None = None
+        self._forwards: list[LocalhostForward] = []
         self._around: Surroundings | None = None
         self._instances: dict[str, Instance] = {}
         self.gpu = looks.Gpu()
@@ -114,7 +119,7 @@ class DistroHost:
             if self._rootfs is None:
                 self._rootfs = rootfs(self.settings, (self._vendor / "authority.crt").read_bytes(), self._say)
             self.set_gpu(self.gpu)
-            (self.folder / "wheels").mkdir(exist_ok=True)
+            build_wheel(self.folder / "wheels")
 
     @property
     def tarball(self) -> Path:
@@ -234,6 +239,11 @@ class DistroHost:
             if any(instance.alive for instance in self._instances.values()):
                 return
             self._around = None
+            while self._forwards:
+                self._forwards.pop().stop()
+            if self._dns is not None:
+                self._dns.stop()
+                self._dns = None
             if self._server is not None:
                 self._server.stop()
                 self._server = None
@@ -249,6 +259,38 @@ class DistroHost:
     def close(self) -> None:
         """End everything at once; the disks stay."""
         self.stop_all(force=True)
+
+    def _name_service(self) -> tuple[list[str], list[str]]:
+        """The servers that the distro can ask, and the search domains."""
+        servers, search = dress.resolver(Path("/etc/resolv.conf"))
+        if self._network is None:
+            return servers, search
+        direct = reachable_servers(servers) or reachable_servers(
+            dress.resolver(Path("/run/systemd/resolve/resolv.conf"))[0]
+        )
+        if direct or not servers:
+            return direct, search
+        try:
+            self._dns = DnsRelay(self._network.gateway, servers[0])
+        except DistroError as problem:
+            self._complaints.append(f"{problem} Host names are not found in the distro.")
+            return [], search
+        return [self._network.gateway], search
+
+    def forward(self, guest_port: int, host_port: int = 0) -> int:
+        """Make a TCP port of the distro reachable on this machine's 127.0.0.1, as WSL does; returns the port here.
+
+        host_port: 0 takes any free one. Where the network is shared, the port is the same without doing anything.
+        Raises DistroError when WSL's machine does not run or the port is taken.
+        """
+        with self._lock:
+            if not self.machine_runs:
+                raise DistroError(f"Port {guest_port} cannot be forwarded: no distro of this twin runs.")
+            if self._network is None:
+                return guest_port
+            forward = LocalhostForward(self._network, guest_port, host_port)
+            self._forwards.append(forward)
+            return forward.port
 
     def _surroundings(self) -> Surroundings:
         if self._around is not None:
@@ -273,7 +315,7 @@ class DistroHost:
             named[VENDOR_HOST] = vendor_address
         except DistroError as problem:
             self._complaints.append(f"{problem} What the distro installs from there is not available.")
-        servers, search = dress.resolver(Path("/etc/resolv.conf"))
+        servers, search = self._name_service()
         pip = pip_settings()
         self._around = Surroundings(
             hostname=self.settings.hostname,

@@ -431,7 +431,7 @@ class ChrootInstance(Instance):
             ):
                 with suppress(OSError):
                     os.mknod(root / "dev" / name, 0o666 | 0o020000, os.makedev(major, minor))
-                    os.chmod(root / "dev" / name, 0o666)
+                    os.chmod(root / "dev" / name, 0o666)  # noqa: S103
         with suppress(OSError):
             (root / "dev/dxg").touch(mode=0o666)
         self._running = True
@@ -454,7 +454,7 @@ class ChrootInstance(Instance):
         for name in ("pts", "shm"):
             (root / "dev" / name).mkdir(exist_ok=True)
         runs(["mount", "-t", "devpts", "devpts", f"{root}/dev/pts", "-o", "newinstance,ptmxmode=0666,mode=620,gid=5"])
-        runs(["mount", "-t", "tmpfs", "tmpfs", f"{root}/dev/shm", "-o", "nosuid,nodev,mode=1777"])
+        runs(["mount", "-t", "tmpfs", "tmpfs", root / "dev" / "shm", "-o", "nosuid,nodev,mode=1777"])
         for link, target in (
             ("ptmx", "pts/ptmx"),
             ("fd", "/proc/self/fd"),

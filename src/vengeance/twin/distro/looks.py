@@ -38,7 +38,10 @@ class Gpu:
 
 _SMI = r"""#!/bin/sh
 # The twin's model of NVIDIA's nvidia-smi. It answers from gpu.conf beside it; there is no card.
-. "${0%/*}/gpu.conf" || { echo "NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver."; exit 9; }
+if ! . "${0%/*}/gpu.conf"; then
+  echo "NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver."
+  exit 9
+fi
 free=$((memory_total - memory_used))
 
 value() { # FIELD -> value and unit
@@ -113,7 +116,8 @@ while [ $# -gt 0 ]; do
     --id=*) ;;
     -L | --list-gpus) echo "GPU 0: $name (UUID: $uuid)"; exit 0 ;;
     --version)
-      printf 'NVIDIA-SMI version  : %s\nDRIVER version      : %s\nCUDA Version        : %s\n' "$driver" "$driver" "$cuda"
+      printf 'NVIDIA-SMI version  : %s\nDRIVER version      : %s\n' "$driver" "$driver"
+      printf 'CUDA Version        : %s\n' "$cuda"
       exit 0 ;;
     *) echo "Invalid combination of input arguments. Please run 'nvidia-smi -h' for help."; echo; exit 2 ;;
   esac

@@ -109,7 +109,7 @@ def _free_block() -> ipaddress.IPv4Network:
             if isinstance(network, ipaddress.IPv4Network) and network.prefixlen > 0:
                 taken.append(network)
     for block in _BLOCKS.subnets(new_prefix=24):
-        subnet = next(iter(block.subnets(new_prefix=30)))
+        subnet = ipaddress.IPv4Network(f"{block.network_address}/30")
         if not any(subnet.overlaps(other) for other in taken):
             return subnet
     raise DistroError(

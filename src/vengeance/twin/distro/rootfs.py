@@ -19,7 +19,11 @@ from vengeance.twin.distro.programs import found, run
 from vengeance.twin.distro.settings import DistroSettings
 
 # What a fresh Ubuntu for WSL has of these, and what this project's deploys and pyinfra's facts use.
-PACKAGES = ["systemd", "systemd-sysv", "libpam-systemd", "dbus", "dbus-user-session", "sudo", "passwd", "adduser", "procps", "kmod", "iproute2", "iputils-ping", "curl", "wget", "gnupg", "ca-certificates", "openssh-client", "lsb-release", "less", "python3", "python3-venv", "python3-pip"]
+PACKAGES = (
+    *("systemd", "systemd-sysv", "libpam-systemd", "dbus", "dbus-user-session", "sudo", "passwd", "adduser"),
+    *("procps", "kmod", "iproute2", "iputils-ping", "curl", "wget", "gnupg", "ca-certificates"),
+    *("openssh-client", "lsb-release", "less", "python3", "python3-venv", "python3-pip"),
+)
 
 # Run by mmdebstrap on the host with the new root as $1; what it needs lies beside it.
 _CUSTOMISE = """#!/bin/sh

@@ -146,7 +146,7 @@ def _sign_and_index(folder: Path, address: str, work: Path, environment: dict[st
         depends="cuda-nvcc-12-4 (>= 12.4.131)",
         files={
             "etc/ld.so.conf.d/989_cuda-12-4.conf": b"/usr/local/cuda-12.4/lib64\n",
-            "usr/local/cuda-12.4/version.json": b'{"cuda": {"name": "CUDA SDK (the twin\'s stand-in)", "version": "12.4.1"}}\n',
+            "usr/local/cuda-12.4/version.json": b'{"cuda": {"name": "stand-in of the twin", "version": "12.4.1"}}\n',
         },
         control_files={"postinst": _TOOLKIT_POSTINST, "prerm": _TOOLKIT_PRERM},
     )

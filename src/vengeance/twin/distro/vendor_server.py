@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import http.server
+import socket
 import socketserver
 import ssl
 import threading
+from contextlib import suppress
 from functools import partial
 from http import HTTPStatus
+from os import PathLike
 from pathlib import Path
-from typing import Any
 
 from vengeance.twin.distro.errors import DistroError
 
@@ -18,33 +20,33 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server_version = "vengeance-twin"
     timeout = 30
+    log_file: Path
 
-    def __init__(self, *arguments: Any, log: Path, **named: Any) -> None:
-        self._log = log
-        super().__init__(*arguments, **named)
-
-    def list_directory(self, path: Any) -> None:
+    def list_directory(self, path: str | PathLike[str]) -> None:
         self.send_error(HTTPStatus.NOT_FOUND, "The twin's stand-in for the vendor lists no folders")
 
-    def log_message(self, format: str, *values: Any) -> None:
-        with self._log.open("a", encoding="utf-8") as file:
+    def log_message(self, format: str, *values: object) -> None:
+        with self.log_file.open("a", encoding="utf-8") as file:
             file.write(f"{self.log_date_time_string()} {format % values}\n")
 
 
 class _Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
     daemon_threads = True
     block_on_close = False
-    # A certificate check that fails on the client's side is the client's to report.
     context: ssl.SSLContext
 
-    def finish_request(self, request: Any, client_address: Any) -> None:
-        try:
-            with self.context.wrap_socket(request, server_side=True) as wrapped:
-                super().finish_request(wrapped, client_address)
-        except (OSError, ssl.SSLError):
-            pass
+    def server_bind(self) -> None:
+        # HTTPServer asks the name service for its own name here, which takes seconds where there is none.
+        socketserver.TCPServer.server_bind(self)
+        self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
 
-    def handle_error(self, request: Any, client_address: Any) -> None:
+    def finish_request(self, request: socket.socket | tuple[bytes, socket.socket], client_address: object) -> None:
+        # A handshake that fails is the client's to report; it happens here, in the client's own thread.
+        if isinstance(request, socket.socket):
+            with suppress(OSError), self.context.wrap_socket(request, server_side=True) as wrapped:
+                super().finish_request(wrapped, client_address)
+
+    def handle_error(self, request: object, client_address: object) -> None:
         """A client that goes away is no error."""
 
 
@@ -60,9 +62,9 @@ class VendorServer:
         """
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(vendor / "server.crt", vendor / "server.key")
-        handler = partial(_Handler, directory=str(vendor / "srv"), log=log)
+        handler = type("_Logging", (_Handler,), {"log_file": log})
         try:
-            self._server = _Server((address, port), handler)
+            self._server = _Server((address, port), partial(handler, directory=str(vendor / "srv")))
         except OSError as problem:
             raise DistroError(
                 f"The vendor's package repository cannot be served at {address}:{port}: {problem.strerror}."

@@ -58,9 +58,7 @@ def parse_ini(text: str) -> dict[tuple[str, str], str]:
         if not equals or not key.strip() or line.startswith(("#", ";")):
             continue
         value = value.strip()
-        if value.startswith('"'):
-            value = value[1:].partition('"')[0]
-        else:
-            value = value.partition("#")[0].strip()
+        quoted = value.startswith('"')
+        value = value[1:].partition('"')[0] if quoted else value.partition("#")[0].strip()
         values[section, key.strip().lower()] = value
     return values
