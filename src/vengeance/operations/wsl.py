@@ -110,6 +110,7 @@ def conf(
         user="root",
         group="root",
         mode="644",
+        jinja_env_kwargs={"trim_blocks": True, "lstrip_blocks": True},
         settings={section: _texts(values) for section, values in settings.items()},
     )
 

@@ -1,0 +1,72 @@
+"""The facts of the vLLM server; their commands are run for real, on files of this test."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from unittest.mock import patch
+
+import pytest
+from pyinfra.api.exceptions import FactProcessError
+
+from vengeance.facts import vllm
+
+
+def run(command: str) -> list[str]:
+    return subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True).stdout.splitlines()
+
+
+def test_an_environment_describes_itself(tmp_path: Path) -> None:
+    path = tmp_path / "an environment"
+    subprocess.run([sys.executable, "-m", "venv", str(path)], check=True)
+    fact = vllm.Environment()
+    found = fact.process(run(fact.command(path=str(path)).get_raw_value()))
+    assert found is not None
+    assert found["python"] == ".".join(str(part) for part in sys.version_info[:3])
+    assert found["owner"] == path.owner()
+    assert "pip" in found["packages"]
+
+
+def test_no_environment_gives_no_output(tmp_path: Path) -> None:
+    assert run(vllm.Environment().command(path=str(tmp_path / "none")).get_raw_value()) == []
+    assert vllm.Environment.default() is None
+
+
+@pytest.mark.parametrize("junk", [["Traceback"], ["{}"], ['{"python":"3","owner":"me","packages":{"pip":1}}']])
+def test_a_description_that_is_none_is_refused(junk: list[str]) -> None:
+    with pytest.raises(FactProcessError):
+        vllm.Environment().process(junk)
+
+
+def test_the_state_of_a_server_that_is_not_there(tmp_path: Path) -> None:
+    with patch.multiple(vllm, ENVIRONMENT_FILE=str(tmp_path / "e"), STARTED_WITH_FILE=str(tmp_path / "s")):
+        command = vllm.Server().command(unit="vengeance-none-such.service").get_raw_value()
+    assert vllm.Server().process(run(command)) == vllm.ABSENT
+
+
+def test_the_state_of_the_environment_file(tmp_path: Path) -> None:
+    file, started = tmp_path / "an env", tmp_path / "started with"
+    file.write_text("A=1\n")
+    file.chmod(0o640)
+    started.write_text("abc\n")
+    with patch.multiple(vllm, ENVIRONMENT_FILE=str(file), STARTED_WITH_FILE=str(started)):
+        command = vllm.Server().command(unit="vengeance-none-such.service").get_raw_value()
+    found = vllm.Server().process(run(command))
+    assert found["environment"] == "91d6a3d55e9fea7911c537afae6607c77fa8bc0f3a76c375e104ac5a8cfa84db"
+    assert found["environment_mode"] == "640"
+    assert found["environment_owner"] == f"{file.owner()}:{file.group()}"
+    assert found["started_with"] == "abc"
+
+
+def test_a_state_that_was_cut_is_refused() -> None:
+    with pytest.raises(FactProcessError, match="something of it is missing"):
+        vllm.parse_server(["unit abc"])
+    with pytest.raises(FactProcessError, match="nobody asked for"):
+        vllm.parse_server(["moon full", "end"])
+
+
+def test_health_is_yes_or_no() -> None:
+    assert vllm.Health().process(["yes"]) is True
+    assert vllm.Health().process(["no"]) is False
+    assert run(vllm.Health().command(port=1).get_raw_value()) == ["no"]
