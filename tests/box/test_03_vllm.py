@@ -1,0 +1,111 @@
+"""Acceptance: the vLLM server, seen from its files, its process and its port."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from testinfra.host import Host
+
+UNIT = "vllm.service"
+SEED = [
+    "--model", "Qwen/Qwen2.5-Coder-32B-Instruct-AWQ", "--quantization", "awq_marlin", "--host", "0.0.0.0",
+    "--port", "8080", "--gpu-memory-utilization", "0.92", "--max-model-len", "2048", "--enforce-eager",
+]  # fmt: skip
+
+
+def main_process(linux: Host) -> int:
+    """The process that systemd started for the unit."""
+    return int(linux.check_output("systemctl show --property MainPID --value %s", UNIT))
+
+
+def test_the_environment_belongs_to_the_user_of_the_server(linux: Host, settings: dict[str, Any]) -> None:
+    folder = linux.file(settings["vllm_path"])
+    assert folder.is_directory
+    assert folder.user == settings["linux_user"]
+    strange = "find %s ! -user %s -print -quit"
+    assert linux.check_output(strange, settings["vllm_path"], settings["linux_user"]) == ""
+
+
+def test_vllm_is_installed_in_the_version_that_was_chosen(linux: Host, settings: dict[str, Any]) -> None:
+    name, _, version = settings["vllm_package"].partition("==")
+    packages = linux.pip.get_packages(pip_path=f"{settings['vllm_path']}/bin/pip")
+    assert packages[name]["version"].split("+")[0] == version
+
+
+def test_only_root_can_read_the_variables_of_the_server(linux: Host) -> None:
+    file, folder = linux.file("/etc/vllm/vllm.env"), linux.file("/etc/vllm")
+    assert (file.user, file.group, file.mode) == ("root", "root", 0o600)
+    assert (folder.user, folder.mode) == ("root", 0o700)
+
+
+def test_the_user_of_the_server_cannot_read_its_variables(linux: Host, settings: dict[str, Any]) -> None:
+    assert linux.run("runuser -u %s -- cat /etc/vllm/vllm.env", settings["linux_user"]).rc == 1
+
+
+def test_systemd_finds_no_fault_in_the_unit(linux: Host) -> None:
+    result = linux.run("systemd-analyze verify /etc/systemd/system/vllm.service")
+    assert result.rc == 0
+    assert "vllm" not in result.stderr
+
+
+def test_nothing_is_left_of_the_check_of_the_unit(linux: Host) -> None:
+    assert not linux.file("/etc/vllm/to-check").exists
+
+
+def test_the_unit_starts_with_the_distro(linux: Host) -> None:
+    assert linux.check_output("systemctl is-enabled %s", UNIT) == "enabled"
+
+
+@pytest.mark.usefixtures("systemd")
+def test_the_server_runs(linux: Host) -> None:
+    assert linux.check_output("systemctl is-active %s", UNIT) == "active"
+
+
+@pytest.mark.usefixtures("systemd")
+def test_the_server_runs_as_its_user(linux: Host, settings: dict[str, Any]) -> None:
+    assert linux.check_output("stat -c %%U /proc/%s" % main_process(linux)) == settings["linux_user"]  # noqa: UP031
+
+
+@pytest.mark.usefixtures("systemd")
+def test_the_server_was_started_with_the_flags_of_the_seed(linux: Host) -> None:
+    command = linux.file(f"/proc/{main_process(linux)}/cmdline").content.split(b"\0")[:-1]
+    words = [word.decode() for word in command]
+    assert words[1:3] == ["-m", "vllm.entrypoints.openai.api_server"]
+    assert words[3:] == SEED
+
+
+@pytest.mark.usefixtures("systemd")
+def test_the_server_finds_the_programs_and_libraries_of_the_driver(linux: Host, settings: dict[str, Any]) -> None:
+    raw = linux.file(f"/proc/{main_process(linux)}/environ").content.split(b"\0")
+    variables = dict(each.decode().partition("=")[::2] for each in raw if each)
+    path = variables["PATH"].split(":")
+    assert path[0] == f"{settings['vllm_path']}/bin"
+    assert "/usr/lib/wsl/lib" in path
+    assert variables["LD_LIBRARY_PATH"] == "/usr/lib/wsl/lib"
+
+
+@pytest.mark.usefixtures("systemd")
+def test_no_secret_stands_in_the_process_list(linux: Host, settings: dict[str, Any]) -> None:
+    shown = linux.check_output("ps axww -o args=")
+    assert "vllm.entrypoints.openai.api_server" in shown
+    for name, secret in settings["vllm_secrets"].items():
+        assert secret.reveal() not in shown, name
+
+
+@pytest.mark.usefixtures("systemd")
+def test_the_server_gets_its_secrets(linux: Host, settings: dict[str, Any]) -> None:
+    raw = linux.file(f"/proc/{main_process(linux)}/environ").content.split(b"\0")
+    for name, secret in settings["vllm_secrets"].items():
+        assert f"{name}={secret.reveal()}".encode() in raw, name
+
+
+@pytest.mark.usefixtures("systemd")
+def test_the_server_answers(linux: Host, settings: dict[str, Any]) -> None:
+    address = f"http://127.0.0.1:{settings['vllm_flags']['port']}/health"
+    command = "curl -s --noproxy '*' --max-time 20 -o /dev/null -w '%{http_code}' " + address
+    assert linux.check_output(command) == "200"
+
+
+def test_the_server_is_started_again_whatever_it_ended_with(linux: Host) -> None:
+    assert "Restart=always" in linux.file("/etc/systemd/system/vllm.service").content_string.splitlines()
