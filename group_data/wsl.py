@@ -58,7 +58,9 @@ vllm_flags = {
 
 # Environment variables of the server.
 #
-# VLLM_NO_USAGE_STATS       1: nothing is reported to the vLLM project
+# VLLM_NO_USAGE_STATS               1: nothing is reported to the vLLM project
+#
+# From vLLM 0.22 on, WSL needs VLLM_WSL2_ENABLE_PIN_MEMORY=1 too, or the start ends with "UVA is not available".
 vllm_variables = {
     "VLLM_NO_USAGE_STATS": "1",
 }

@@ -6,6 +6,7 @@ import base64
 import json
 import re
 from collections.abc import Generator, Mapping
+from contextlib import suppress
 
 from pyinfra import logger
 from pyinfra.api.command import FunctionCommand, PyinfraCommand
@@ -190,6 +191,9 @@ def terminate(state: State, host: Host) -> bool:
             fg="red",
         )
         return False
+    # What carried our commands into the distro ended with it, which the connection learns from the next command.
+    with suppress(OSError):
+        host.run_shell_command("true")
     return True
 
 
