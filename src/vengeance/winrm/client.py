@@ -106,12 +106,18 @@ class WinRMClient:
     def close(self) -> None:
         """End what still runs for us and delete the shell: nothing of ours is left on the box."""
         with self._lock:
+            busy = False
             for key, agent in list(self._agents.items()):
                 if agent.busy and key != _POWERSHELL:
                     self._stop_in_distro(key, agent)
+                busy = busy or agent.busy
                 agent.leave()
             self._agents.clear()
-            self._shell.close()
+            # An interrupted command may still be waiting on our connection; it is not waited for.
+            other = Connection(self.settings) if busy else None
+            self._shell.close(other)
+            if other is not None:
+                other.close()
             self._connection.close()
             _open_clients.discard(self)
 
@@ -358,10 +364,15 @@ class WinRMClient:
         distro, user = key.split("\0")
         command = f"p=$(cat {folder}/pid) && kill -s TERM -- -$p; sleep 1; kill -s KILL -- -$p"
         request = base64.b64encode(f"IFS=' \t\n'\nset +f\n{command}".encode()) + b"\n"
+        other = Connection(self.settings)
+        shell = Shell(other, SHELL_ENVIRONMENT)
         try:
-            self._process.run(_wsl_line(distro, user, SH_LOADER), request, 10, True, None)
+            ProcessRunner(shell).run(_wsl_line(distro, user, SH_LOADER), request, 10, True, None)
         except (OSError, TimeoutError):
             return
+        finally:
+            shell.close()
+            other.close()
 
     def _lock_of(self, key: str) -> threading.RLock:
         with self._lock:

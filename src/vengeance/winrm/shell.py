@@ -14,6 +14,9 @@ from vengeance.winrm.errors import ConnectionLost, Fault, NothingYet, ShellLost,
 T = TypeVar("T")
 
 CODE_PAGE_UTF8 = 65001
+# A shell that nobody asks anything of is deleted by the box after so long: what a killed run leaves behind goes with
+# it, and a run that was only slow finds its shell gone and opens another.
+IDLE_TIMEOUT = "PT900.000S"
 # For how long a connection that was lost is looked for again, in seconds.
 RECONNECT_SECONDS = 30.0
 
@@ -85,7 +88,7 @@ class Shell:
             self._shell_id = str(
                 self._connection.perform(
                     lambda protocol: protocol.open_shell(
-                        codepage=CODE_PAGE_UTF8, env_vars=self._environment, idle_timeout="PT7200.000S"
+                        codepage=CODE_PAGE_UTF8, env_vars=self._environment, idle_timeout=IDLE_TIMEOUT
                     )
                 )
             )
@@ -138,14 +141,18 @@ class Shell:
         except (WireError, NothingYet):
             return
 
-    def close(self) -> None:
-        """Delete the shell, which kills all that runs in it; nothing happens when it is gone."""
+    def close(self, connection: Connection | None = None) -> None:
+        """Delete the shell, which kills all that runs in it; nothing happens when it is gone.
+
+        + connection: another one to do it over, when this shell's own is waiting for something
+        """
+        over = connection or self._connection
         shell_id, self._shell_id = self._shell_id, None
         if shell_id is None:
             return
         try:
             persistently(
-                lambda: self._connection.perform(lambda p: p.close_shell(shell_id, close_session=False)),
+                lambda: over.perform(lambda p: p.close_shell(shell_id, close_session=False)),
                 limit=2.0,
             )
         except (WireError, NothingYet):
