@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import os
 import signal
@@ -11,12 +12,20 @@ import threading
 from vengeance.twin.process import Process, ProcessOutput, Start
 
 
+def _script(command_line: str) -> str:
+    """What sh is to run: the line, or the script in an encoded PowerShell line, which Ansible makes of all."""
+    before, flag, encoded = command_line.partition(" -EncodedCommand ")
+    if flag and before.lower().startswith("powershell"):
+        return base64.b64decode(encoded).decode("utf-16-le")
+    return command_line
+
+
 class LocalProcess:
     """A program of this machine, started through sh."""
 
     def __init__(self, start: Start, output: ProcessOutput) -> None:
         self._child = subprocess.Popen(
-            ["/bin/sh", "-c", start.command_line],
+            ["/bin/sh", "-c", _script(start.command_line)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

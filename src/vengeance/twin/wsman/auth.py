@@ -57,6 +57,8 @@ class Signin:
         Afterwards ``account`` is set when the sign-in is complete. SigninRefused when it has failed; the
         next token then begins a new one.
         """
+        if not token:
+            raise SigninRefused
         if self.account is not None:
             self._forget()  # Windows lets a connection sign in anew
         try:

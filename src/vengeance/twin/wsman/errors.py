@@ -92,6 +92,12 @@ def pipe_ended() -> WsmanFault:
     return WsmanFault(109, "Receiver", "w:InternalError", text, provider=CMD_PLUGIN)
 
 
+def input_timeout() -> WsmanFault:
+    """Input not taken within OperationTimeout (ansible#27556); it stays in the pipe all the same."""
+    text = "This operation returned because the timeout period expired. "
+    return WsmanFault(1460, "Receiver", "w:InternalError", text, provider=CMD_PLUGIN)
+
+
 def operation_aborted() -> WsmanFault:
     """A Receive that was waiting when its command was terminated or its shell deleted."""
     text = "The I/O operation has been aborted because of either a thread exit or an application request. "
@@ -190,6 +196,7 @@ def on_demand(code: int) -> WsmanFault:
         5: access_denied,
         109: pipe_ended,
         995: operation_aborted,
+        1460: input_timeout,
     }
     if code in known:
         return known[code]()
@@ -201,7 +208,4 @@ def on_demand(code: int) -> WsmanFault:
         return too_many_shells(30)
     if code == 170:
         return WsmanFault(170, "Receiver", "w:InternalError", "The requested resource is in use. ")
-    if code == 1460:
-        text = "This operation returned because the timeout period expired. "
-        return WsmanFault(1460, "Receiver", "w:InternalError", text, provider=CMD_PLUGIN)
     return WsmanFault(code, "Receiver", "w:InternalError", f"The operation failed with code {code}. ")

@@ -184,7 +184,8 @@ class WsmanServer:
             self._threads = []
         for sock in sockets:
             with contextlib.suppress(OSError):
-                sock.shutdown(socket.SHUT_RDWR)
+                # the plain socket's shutdown: that of an SSLSocket would take TLS away from under its thread
+                socket.socket.shutdown(sock, socket.SHUT_RDWR)
         self._shells.close()
         for thread in threads:
             if thread is not threading.current_thread():

@@ -136,7 +136,7 @@ class ShellService:
                 data = base64.b64decode(stream.text or "", validate=False)
             except binascii.Error as error:
                 raise errors.invalid_parameter() from error
-            command.send(data, (stream.get("End") or "").lower() == "true")
+            command.send(data, (stream.get("End") or "").lower() == "true", self._timeout(request))
         return f"{SHELL_URI}/SendResponse", "<rsp:SendResponse/>"
 
     def _receive(self, request: SoapRequest, caller: Caller) -> tuple[str, str]:

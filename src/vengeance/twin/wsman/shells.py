@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import queue
 import threading
 import time
 from collections import deque
@@ -76,7 +77,8 @@ class Command:
         self._left: deque[tuple[str, bytes]] = deque()
         self._exit_code: int | None = None
         self._lock = threading.Lock()
-        self._input = threading.Lock()
+        self._input: queue.SimpleQueue[tuple[bytes, bool, threading.Event] | None] = queue.SimpleQueue()
+        self._writer: threading.Thread | None = None
         self._aborted = False
         self._completed = False
 
@@ -125,17 +127,33 @@ class Command:
                 pieces.append((stream, data))
                 room -= STREAM_OVERHEAD + (len(data) + 2) // 3 * 4
 
-    def send(self, data: bytes, end: bool) -> None:
-        """Give the program input; the fault "The pipe has been ended" when it has ended before."""
-        with self._input:
-            if self._completed:
-                raise errors.unknown_command()
-            if self.process is None or self.output.exit_code is not None:
-                raise errors.pipe_ended()
+    def send(self, data: bytes, end: bool, timeout: float) -> None:
+        """Give the program input, in the order of the calls; the fault "The pipe has been ended" when it has ended.
+
+        timeout: OperationTimeout, seconds. When the program does not take the input within it the fault is 1460, yet
+            the input is not taken back: a client that sends it again sends it twice, as on Windows
+        """
+        if self._completed:
+            raise errors.unknown_command()
+        if self.process is None or self.output.exit_code is not None:
+            raise errors.pipe_ended()
+        written = threading.Event()
+        with self._lock:
+            if self._writer is None:
+                self._writer = threading.Thread(target=self._write, args=(self.process,), daemon=True)
+                self._writer.start()
+            self._input.put((data, end, written))
+        if not written.wait(timeout):
+            raise errors.input_timeout()
+
+    def _write(self, process: Process) -> None:
+        while (item := self._input.get()) is not None:
+            data, end, written = item
             if data:
-                self.process.write(data)
+                process.write(data)
             if end:
-                self.process.close_stdin()
+                process.close_stdin()
+            written.set()
 
     def interrupt(self) -> None:
         """Ctrl-C: the program ends, and its end is received like any other."""
@@ -145,6 +163,7 @@ class Command:
     def abort(self) -> None:
         """Kill the program and end the Receives that wait for it."""
         self._aborted = True
+        self._input.put(None)
         if self.process is not None:
             self.process.terminate()
         self.output.wake()
