@@ -40,6 +40,7 @@ try {
     [Console]::InputEncoding = $plain
 }
 catch [System.IO.IOException] { $encoding = $null } # no console, so no encoding with a mark
+$clock = [System.Diagnostics.Stopwatch]::StartNew()
 try { $process = [System.Diagnostics.Process]::Start($start) }
 finally { if ($null -ne $encoding) { [Console]::InputEncoding = $encoding } }
 
@@ -55,7 +56,7 @@ if ($null -ne $wanted.stdin) {
     # Not waited for: a program may end without reading it all.
     $writer = $process.StandardInput.BaseStream.WriteAsync($bytes, 0, $bytes.Length)
     while (-not $writer.IsCompleted -and -not $process.WaitForExit(20)) {
-        if ($null -ne $wanted.timeout -and ([DateTime]::Now - $process.StartTime).TotalSeconds -ge $wanted.timeout) { break }
+        if ($null -ne $wanted.timeout -and $clock.Elapsed.TotalSeconds -ge $wanted.timeout) { break }
     }
 }
 if ($null -eq $writer -or $writer.IsCompleted) {
@@ -66,7 +67,7 @@ if ($null -eq $writer -or $writer.IsCompleted) {
 $timedOut = $false
 if ($null -eq $wanted.timeout) { while (-not $process.WaitForExit(1000)) { } }
 else {
-    $left = $wanted.timeout - ([DateTime]::Now - $process.StartTime).TotalSeconds
+    $left = $wanted.timeout - $clock.Elapsed.TotalSeconds
     $timedOut = -not $process.WaitForExit([int] [Math]::Max(0, $left * 1000))
 }
 if ($timedOut) {
