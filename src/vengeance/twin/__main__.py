@@ -1,0 +1,261 @@
+"""``python -m vengeance.twin``: start, stop, look at and break a stand-in for the box."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from vengeance.twin.client import Twin, TwinError, all_twins
+from vengeance.twin.folders import DEFAULT_NAME
+
+STOPPED = 3
+_FAULTS = """\
+faults, one or more at a time (numbers of requests count from when the rule is set, over WS-Management messages):
+  cut-before N       close the connection before request N is handled: nothing of it is done
+  cut-after N        handle request N, then close the connection without an answer
+  delay MS           hold up every HTTP request by so many milliseconds
+  code N X           answer request N with the WSMan fault code X, for example 2150858843
+  bad-request N      answer request N with HTTP 400
+  refuse S           let no connection in for S seconds
+  disk-full BYTES    only so many bytes more can be written to C:; 'off' takes that away
+  clear              end all of them
+"""
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m vengeance.twin",
+        description="A stand-in for the box on this machine: WinRM, a model of Windows, and a real Linux distro.",
+        epilog="Exit codes: 0 done, 1 not done (a sentence says why), 2 wrong usage, 3 the twin is not running.",
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(name: str, help_text: str, **options: Any) -> argparse.ArgumentParser:  # noqa: ANN401
+        one: argparse.ArgumentParser = commands.add_parser(
+            name, help=help_text, description=help_text[0].upper() + help_text[1:] + ".", **options
+        )
+        one.add_argument("--json", action="store_true", help="print one JSON object")
+        return one
+
+    def named(name: str, help_text: str, **options: Any) -> argparse.ArgumentParser:  # noqa: ANN401
+        one = command(name, help_text, **options)
+        one.add_argument(
+            "--name",
+            default=os.environ.get("VENGEANCE_TWIN", DEFAULT_NAME),
+            help="which twin (default: $VENGEANCE_TWIN, else %(default)s)",
+        )
+        return one
+
+    up = named("up", "start the twin unless it runs, and print where it listens")
+    up.add_argument("--no-distro", action="store_true", help="leave the Linux side out")
+    named("down", "stop the twin; its state stays")
+    named("status", "say whether the twin runs, and where it listens")
+    named("reset", "bring Windows and the distro back to new; ports and password stay")
+    reboot = named("reboot", "restart the twin's Windows, as a power button would")
+    reboot.add_argument("--seconds", type=float, default=2.0, help="how long nobody answers (default: %(default)s)")
+    log = named("log", "print the counters of requests, bytes and program starts")
+    log.add_argument("--reset", action="store_true", help="set them to nothing afterwards")
+    fault = named(
+        "fault",
+        "make requests fail, or the disk full",
+        epilog=_FAULTS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    fault.add_argument("fault", nargs="+", metavar="FAULT", help="see below")
+    fault.add_argument("--action", help="count only requests of this action: Create, Command, Send, Receive, ...")
+    fault.add_argument("--times", type=int, default=None, help="hit so many requests in a row (default: 1)")
+    limits = named("limits", "print or change limits of the WinRM service")
+    limits.add_argument("values", nargs="*", metavar="NAME=VALUE", help="for example allow_basic=false")
+    account = named("account", "add another local administrator and print the password")
+    account.add_argument("user")
+    execute = named("exec", "run a program in the distro, past WinRM and wsl.exe")
+    execute.add_argument("--user", default="root", help="Linux user (default: %(default)s)")
+    execute.add_argument("argv", nargs="+", metavar="PROGRAM", help="program and arguments, after --")
+    command("list", "list all twins of this user")
+    return parser
+
+
+def parse_faults(words: Sequence[str], action: str | None, times: int | None) -> list[dict[str, Any]]:
+    """Rules from words such as ``cut-before 3 delay 20``; ValueError with a sentence."""
+    rules: list[dict[str, Any]] = []
+    left = list(words)
+
+    def number(what: str, least: float = 1) -> float:
+        if not left:
+            raise ValueError(f"{kind} needs {what}: see 'python -m vengeance.twin fault --help'.")
+        text = left.pop(0)
+        try:
+            value = float(text)
+        except ValueError:
+            raise ValueError(f"{kind} needs {what}, and {text!r} is no number.") from None
+        if value < least:
+            raise ValueError(f"{kind} needs {what} of at least {least:g}, and {text} is less.")
+        return int(value) if value.is_integer() else value
+
+    while left:
+        kind = left.pop(0)
+        rule: dict[str, Any]
+        if kind in ("cut-before", "cut-after", "bad-request"):
+            rule = {"kind": kind.replace("-", "_"), "request": number("the number of a request")}
+        elif kind == "code":
+            rule = {"kind": "fault", "request": number("the number of a request"), "code": number("a fault code")}
+        elif kind == "delay":
+            rule = {"kind": "delay", "milliseconds": number("milliseconds", 0)}
+        elif kind == "refuse":
+            rule = {"kind": "refuse", "seconds": number("seconds", 0)}
+        elif kind == "disk-full":
+            if left[:1] == ["off"]:
+                left.pop(0)
+                rule = {"kind": "disk_full", "bytes": None}
+            else:
+                rule = {"kind": "disk_full", "bytes": number("a number of bytes, or 'off'", 0)}
+        elif kind == "clear":
+            rule = {"kind": "clear"}
+        else:
+            raise ValueError(f"There is no fault {kind!r}.\n{_FAULTS}")
+        if rule["kind"] in ("cut_before", "cut_after", "bad_request", "fault"):
+            if action is not None:
+                rule["action"] = action
+            if times is not None:
+                rule["times"] = times
+        rules.append(rule)
+    return rules
+
+
+def parse_limits(words: Sequence[str]) -> dict[str, float]:
+    """Values from words such as ``allow_basic=false``; ValueError with a sentence."""
+    values: dict[str, float] = {}
+    for word in words:
+        name, equals, text = word.partition("=")
+        if not equals:
+            raise ValueError(f"{word!r} is no limit: write NAME=VALUE, for example allow_basic=false.")
+        if text.lower() in ("true", "false"):
+            values[name] = text.lower() == "true"
+            continue
+        try:
+            number = float(text)
+        except ValueError:
+            raise ValueError(f"{name} needs a number, true or false, not {text!r}.") from None
+        values[name] = int(number) if number.is_integer() else number
+    return values
+
+
+def _status_text(status: Mapping[str, Any]) -> str:
+    if status["state"] != "running":
+        return f"The twin {status['name']} is not running."
+    winrm, distro = status["winrm"], status["distro"]
+    lines = [
+        f"The twin {status['name']} runs (process {status['pid']}).",
+        f"  WinRM     {winrm['http']}",
+        f"            {winrm['https']}",
+        f"            certificate sha256 {winrm['certificate_sha256']}",
+        f"  account   {winrm['user']}   password {winrm['password']}",
+        f"  distro    {', '.join(distro['registered']) or 'none'} ({distro['rung']})",
+        *(f"            {sentence}" for sentence in distro["missing"]),
+        f"  booted    {status['boot_time']}",
+        f"  C: drive  {status['folder']}/drive_c",
+        f"  log       {status['log']}",
+    ]
+    for fault in status["faults"]:
+        lines.append(f"  fault     {json.dumps(fault)}")
+    if status["disk_free_bytes"] is not None:
+        lines.append(f"  disk      {status['disk_free_bytes']:,} bytes may still be written")
+    return "\n".join(lines)
+
+
+def _log_text(counters: Mapping[str, Any]) -> str:
+    lines = [
+        f"{counters['requests']} requests ({counters['messages']} messages) on {counters['connections']} connections, "
+        f"{counters['bytes_in']:,} bytes in, {counters['bytes_out']:,} bytes out"
+    ]
+    for title, name in (("requests", "by_action"), ("programs", "process_starts"), ("refused", "failed_logons")):
+        if counters[name]:
+            lines.append(f"  {title}: " + ", ".join(f"{key} {count}" for key, count in sorted(counters[name].items())))
+    return "\n".join(lines)
+
+
+def _progress(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    arguments = _parser().parse_args(words)
+    try:
+        return _run(arguments)
+    except BrokenPipeError:
+        raise
+    except (TwinError, ValueError, OSError) as error:
+        if arguments.json:
+            print(json.dumps({"error": str(error)}))
+        else:
+            print(f"vengeance: {error}", file=sys.stderr)
+        return 1
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    def show(result: Mapping[str, Any], text: str) -> None:
+        print(json.dumps(result, indent=1) if arguments.json else text)
+
+    if arguments.command == "list":
+        found = [twin.status() for twin in all_twins()]
+        brief = [{"name": one["name"], "state": one["state"], "folder": one["folder"]} for one in found]
+        text = "\n".join(f"{one['name']:<20} {one['state']:<8} {one['folder']}" for one in brief)
+        show({"twins": brief}, text or "There is no twin.")
+        return 0
+    twin = Twin(arguments.name)
+    if arguments.command == "up":
+        status = twin.up(distro=not arguments.no_distro, on_progress=_progress)
+        show(status, _status_text(status))
+    elif arguments.command == "down":
+        was = twin.down()
+        text = f"The twin {twin.name} is stopped." if was else f"The twin {twin.name} was not running."
+        show({"name": twin.name, "stopped": was}, text)
+    elif arguments.command == "status":
+        status = twin.status()
+        show(status, _status_text(status))
+        return 0 if status["state"] == "running" else STOPPED
+    elif arguments.command == "reset":
+        status = twin.reset()
+        show(status, f"The twin {twin.name} is as new.\n{_status_text(status)}")
+    elif arguments.command == "reboot":
+        boot_time = twin.reboot(arguments.seconds)
+        show({"name": twin.name, "boot_time": boot_time}, f"The twin {twin.name} booted at {boot_time}.")
+    elif arguments.command == "log":
+        counters = twin.log_reset() if arguments.reset else twin.log_snapshot()
+        show(counters, _log_text(counters))
+    elif arguments.command == "fault":
+        state: dict[str, Any] = {}
+        for rule in parse_faults(arguments.fault, arguments.action, arguments.times):
+            kind = rule.pop("kind")
+            state = twin.fault(kind, **rule)
+        lines = [json.dumps(rule) for rule in state["faults"]]
+        if state["disk_free_bytes"] is not None:
+            lines.append(f"{state['disk_free_bytes']:,} bytes may still be written to C:")
+        show(state, "\n".join(lines) or "No fault is set.")
+    elif arguments.command == "limits":
+        limits = twin.limits(**parse_limits(arguments.values))
+        show(limits, "\n".join(f"{name}={json.dumps(value)}" for name, value in limits.items()))
+    elif arguments.command == "account":
+        password = twin.add_account(arguments.user)
+        show(
+            {"user": arguments.user, "password": password},
+            f"The account {arguments.user} has the password {password}",
+        )
+    else:
+        done = twin.distro_exec(arguments.argv, arguments.user, stdin=None, stdout=None, stderr=None)
+        return done.returncode if done.returncode >= 0 else 128 - done.returncode
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except BrokenPipeError:
+        # The reader ("| head") has seen enough.
+        os._exit(0)

@@ -1,0 +1,300 @@
+"""A twin as Python sees it: start, stop, look at, break and mend it.
+
+>>> twin = Twin("try")                        # doctest: +SKIP
+>>> twin.up()["winrm"]["http"]                # doctest: +SKIP
+'http://127.0.0.1:40713/wsman'
+>>> twin.fault("cut_after", request=3)        # doctest: +SKIP
+>>> twin.down()                               # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from vengeance.twin.folders import DEFAULT_NAME, control_socket, home, state_folder
+
+_DOWN_SECONDS = 30.0
+
+
+class TwinError(Exception):
+    """Something with a twin did not work; the text is for the person who asked."""
+
+
+class Twin:
+    """A twin by its name, running or not.
+
+    + name: letters, digits, ``.``, ``_`` and ``-``; its state folder is called so
+
+    Raises ValueError for a name that cannot be one.
+    """
+
+    def __init__(self, name: str = DEFAULT_NAME) -> None:
+        self.name = name
+        self.folder = state_folder(name)
+
+    # --- life ---
+
+    def up(self, *, distro: bool = True, on_progress: Callable[[str], None] = lambda text: None) -> dict[str, Any]:
+        """Start it unless it runs; return its status with the endpoints and the password.
+
+        + distro: False leaves the Linux side out
+        + on_progress: told in a sentence what takes long
+
+        Raises TwinError with what is in the way.
+        """
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with self._exclusive():
+            running = self._running_status()
+            return running if running is not None else self._start(distro, on_progress)
+
+    def _start(self, distro: bool, on_progress: Callable[[str], None]) -> dict[str, Any]:
+        command = [sys.executable, "-m", "vengeance.twin.daemon", self.name, str(self.folder)]
+        if not distro:
+            command.append("--no-distro")
+        with (self.folder / "daemon.log").open("ab") as log:
+            process = subprocess.Popen(
+                command,
+                cwd="/",
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                start_new_session=True,
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
+            )
+        if process.stdout is None:
+            raise TwinError("The twin's process has no output to read.")
+        with process.stdout as output:
+            for line in output:
+                try:
+                    message = json.loads(line)
+                except ValueError:
+                    continue
+                if "say" in message:
+                    on_progress(str(message["say"]))
+                if "error" in message:
+                    raise TwinError(f"The twin {self.name} did not start: {message['error']}")
+                if "ready" in message:
+                    # The daemon outlives us; without this its end would be reported as a forgotten child.
+                    process.returncode = 0
+                    return dict(message["ready"])
+        code = process.wait()
+        tail = (self.folder / "daemon.log").read_text(encoding="utf-8", errors="replace").strip()[-2000:]
+        raise TwinError(
+            f"The twin {self.name} ended with code {code} before it was up. The end of its log:\n{tail or '(nothing)'}"
+        )
+
+    def down(self) -> bool:
+        """Stop it; False when it was not running.
+
+        Raises TwinError when it does not end.
+        """
+        if not self.folder.is_dir():
+            return False
+        with self._exclusive():
+            return self._stop()
+
+    def _stop(self) -> bool:
+        pid = self.pid
+        if pid is None:
+            return False
+        try:
+            self._ask({"do": "down"})
+        except TwinError:
+            os.kill(pid, signal.SIGTERM)
+        deadline = time.monotonic() + _DOWN_SECONDS
+        while self.pid == pid:
+            if time.monotonic() > deadline:
+                raise TwinError(
+                    f"The twin {self.name} (process {pid}) does not end: see {self.folder / 'daemon.log'}, "
+                    f"then 'kill -9 {pid}'."
+                )
+            time.sleep(0.02)
+        return True
+
+    def status(self) -> dict[str, Any]:
+        """Its status; ``state`` is ``running`` or ``stopped``, and a stopped one has only name and folder beside it."""
+        return self._running_status() or {"name": self.name, "state": "stopped", "folder": str(self.folder)}
+
+    def reset(self) -> dict[str, Any]:
+        """Bring Windows and distro back to new, running or not; ports and password stay. Returns the status."""
+        if not self.folder.is_dir():
+            return self.status()
+        with self._exclusive():
+            if self.pid is not None:
+                return self._object(self._ask({"do": "reset"}, timeout=600))
+            from vengeance.twin.daemon import forget
+
+            try:
+                forget(self.folder)
+            except OSError as error:
+                raise TwinError(str(error)) from error
+        return self.status()
+
+    def reboot(self, seconds: float = 2.0) -> str:
+        """Restart its Windows as a power button would; returns the new boot time, ISO 8601.
+
+        + seconds: how long nobody answers
+        """
+        return str(self._object(self._ask({"do": "reboot", "seconds": seconds}, timeout=seconds + 60))["boot_time"])
+
+    # --- faults, limits, log ---
+
+    def fault(self, kind: str, **fields: object) -> dict[str, Any]:
+        """Set a fault; returns all that are in force.
+
+        + kind: ``cut_before``, ``cut_after``, ``delay``, ``fault``, ``bad_request``, ``refuse`` with the fields of
+          ``FaultRule``; ``disk_full`` with ``bytes`` (None ends it); ``clear`` ends all
+        """
+        return self._object(self._ask({"do": "fault", "rule": {"kind": kind, **fields}}))
+
+    def limits(self, **values: float) -> dict[str, Any]:
+        """Change limits of the WinRM service by the names in ``Limits``; returns all of them."""
+        return self._object(self._ask({"do": "limits", "values": values}))
+
+    def log_snapshot(self) -> dict[str, Any]:
+        """Counters: requests, messages, bytes_in, bytes_out, connections, by_action, failed_logons, process_starts."""
+        return self._object(self._ask({"do": "log"}))
+
+    def log_reset(self) -> dict[str, Any]:
+        """Set the counters to nothing and return what they were."""
+        return self._object(self._ask({"do": "log", "reset": True}))
+
+    def add_account(self, user: str) -> str:
+        """Add another local administrator; returns the password."""
+        return str(self._object(self._ask({"do": "account", "user": user}))["password"])
+
+    # --- looking at it by another way than through WinRM ---
+
+    @property
+    def drive_c(self) -> Path:
+        """The folder that is its C: drive."""
+        return self.folder / "drive_c"
+
+    def windows_state(self) -> dict[str, Any]:
+        """What its Windows remembers, read from the disk: registry, users, boot_time, processes."""
+        state: dict[str, Any] = {}
+        for file in ("windows.json", "processes.json"):
+            with contextlib.suppress(FileNotFoundError):
+                state.update(json.loads((self.folder / file).read_text(encoding="utf-8")))
+        return state
+
+    def distro_exec(
+        self,
+        argv: Sequence[str],
+        user: str = "root",
+        **options: Any,  # noqa: ANN401
+    ) -> subprocess.CompletedProcess[bytes]:
+        """Run a program in the distro with this machine's own tools, past WinRM and wsl.exe; starts the distro.
+
+        + argv: program and arguments; options: those of ``subprocess.run``
+        """
+        from vengeance.twin.distro.errors import DistroError
+        from vengeance.twin.distro.host import outside_prefix
+
+        try:
+            prefix = outside_prefix(self.folder, user)
+        except DistroError:
+            self._ask({"do": "wake"}, timeout=120)
+            prefix = outside_prefix(self.folder, user)
+        options.setdefault("stdin", subprocess.DEVNULL if "input" not in options else None)
+        if "input" in options:
+            options.pop("stdin")
+        if "stdout" not in options and "stderr" not in options:
+            options.setdefault("capture_output", True)
+        done: subprocess.CompletedProcess[bytes] = subprocess.run([*prefix, *argv], check=False, **options)
+        return done
+
+    # --- inner ---
+
+    @property
+    def pid(self) -> int | None:
+        """The number of its process, None when it does not run."""
+        try:
+            with (self.folder / "daemon.lock").open("r+") as lock:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    return int(lock.read().strip() or 0) or None
+        except FileNotFoundError:
+            pass
+        return None
+
+    @contextlib.contextmanager
+    def _exclusive(self) -> Iterator[None]:
+        # Two "up" at once: the second waits, then finds it running.
+        with (self.folder / "up.lock").open("a") as lock:
+            while True:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    time.sleep(0.05)
+            yield
+
+    def _running_status(self) -> dict[str, Any] | None:
+        if self.pid is None:
+            return None
+        # It holds its lock a moment before its socket is there, and a moment longer.
+        deadline = time.monotonic() + 10
+        while True:
+            try:
+                return self._object(self._ask({"do": "status"}))
+            except TwinError:
+                if self.pid is None:
+                    return None
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
+
+    def _ask(self, request: dict[str, Any], timeout: float = 30.0) -> object:
+        path = control_socket(self.folder)
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+                connection.settimeout(timeout)
+                connection.connect(str(path))
+                connection.sendall(json.dumps(request).encode() + b"\n")
+                with connection.makefile("rb") as stream:
+                    line = stream.readline()
+        except (FileNotFoundError, ConnectionError) as error:
+            raise TwinError(
+                f"The twin {self.name} does not run: start it with 'python -m vengeance.twin up --name {self.name}'."
+            ) from error
+        except TimeoutError as error:
+            raise TwinError(f"The twin {self.name} did not answer within {timeout:g} seconds.") from error
+        if not line:
+            raise TwinError(f"The twin {self.name} ended while it was asked something.")
+        answer = json.loads(line)
+        if not answer["ok"]:
+            raise TwinError(str(answer["error"]))
+        result: object = answer["result"]
+        return result
+
+    @staticmethod
+    def _object(result: object) -> dict[str, Any]:
+        if not isinstance(result, dict):
+            raise TwinError(f"The twin answered {result!r}, which is no object.")
+        return result
+
+
+def all_twins() -> list[Twin]:
+    """Every twin that has a state folder, by name."""
+    folder = home()
+    if not folder.is_dir():
+        return []
+    twins = []
+    for path in sorted(folder.iterdir()):
+        if (path / "daemon.lock").is_file():
+            with contextlib.suppress(ValueError):
+                twins.append(Twin(path.name))
+    return twins

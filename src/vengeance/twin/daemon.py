@@ -1,0 +1,459 @@
+"""The process behind a running twin: WinRM server, Windows model and distro, with a Unix socket for control.
+
+Started by ``client.Twin.up``, which reads from its standard output one JSON object a line: {"say": sentence} while
+it works, then {"ready": status} or {"error": sentence}.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import fcntl
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, fields
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from vengeance.powershell.windows import WsmanQuota
+from vengeance.twin.distro.errors import DistroError
+from vengeance.twin.distro.host import NONE, DistroHost
+from vengeance.twin.distro.settings import DistroSettings
+from vengeance.twin.folders import control_socket
+from vengeance.twin.windows.lxss import RegistryRegistrations
+from vengeance.twin.windows.model import Windows
+from vengeance.twin.windows.state import HOSTNAME, USER, State, read_json, write_json
+from vengeance.twin.wsl.program import WslExe
+from vengeance.twin.wsl.service import WslError, WslService
+from vengeance.twin.wsman.accounts import Accounts
+from vengeance.twin.wsman.faults import FaultPlan
+from vengeance.twin.wsman.limits import Limits
+from vengeance.twin.wsman.log import RequestLog
+from vengeance.twin.wsman.server import ListenSettings, WsmanServer
+
+DISTRO = "Ubuntu-24.04"
+DISTRO_FOLDER = f"C:\\Users\\{USER}\\AppData\\Local\\wsl\\{DISTRO}"
+LINUX_UID = 1000
+# How long the server is away in a restart; a real box takes half a minute or more.
+RESTART_SECONDS = 2.0
+
+
+class ControlError(Exception):
+    """A request on the control socket cannot be done; the text says why."""
+
+
+def say(text: str) -> None:
+    """Tell who started the twin what takes long."""
+    print(json.dumps({"say": text}), flush=True)
+
+
+class Daemon:
+    """One running twin.
+
+    name: of the twin; folder: its state folder; with_distro: False leaves the Linux side out
+    """
+
+    def __init__(self, name: str, folder: Path, with_distro: bool) -> None:
+        self.name = name
+        self.folder = folder
+        self.control = control_socket(folder)
+        self.with_distro = with_distro
+        self.stopped = threading.Event()
+        self._busy = threading.RLock()
+        self._complaints: list[str] = []
+        known = read_json(folder / "credentials.json")
+        # Letters and digits only: it can be copied into any shell, URL or inventory as it is.
+        self.password = known.get("password") or secrets.token_hex(12)
+        self.others: dict[str, str] = dict(known.get("others", {}))
+        self.faults = FaultPlan()
+        self.limits = Limits()
+        self.log_file = folder / "requests.jsonl"
+        self.log = RequestLog(self.log_file)
+        self.accounts = Accounts(folder / "ntlm-users", HOSTNAME)
+        self.windows, self.host, self.service = self._make_windows()
+        self.server = self._serve(known.get("http_port") or 0, known.get("https_port") or 0)
+        write_json(
+            folder / "credentials.json",
+            {
+                "user": USER,
+                "password": self.password,
+                "others": self.others,
+                "http_port": self.server.http_port,
+                "https_port": self.server.https_port,
+            },
+        )
+
+    # --- parts ---
+
+    def _make_windows(self) -> tuple[Windows, DistroHost, WslService]:
+        state = State(self.folder)
+        state.boot()
+        for user, password in {USER: self.password, **self.others}.items():
+            self.accounts.add(user, password, state.add_user(user))
+        settings = DistroSettings.from_environment()
+        host = DistroHost(settings, self.folder, state.drive.folder, say if not self.stopped.is_set() else _nothing)
+        host.clear_leftovers()
+        names = {sid: user for user, sid in state.users.items()}
+        service = WslService(
+            host,
+            RegistryRegistrations(state.registry),
+            profile_of=lambda sid: f"C:\\Users\\{names.get(sid) or _owner(state, sid)}",
+        )
+        windows = Windows(
+            state,
+            quota=self._quota,
+            linux=WslExe(service, sid_of=state.sid),
+            restart=self._shut_down_by_program,
+            log=_log,
+        )
+        self._complaints = []
+        self._register(service, host, state)
+        return windows, host, service
+
+    def _register(self, service: WslService, host: DistroHost, state: State) -> None:
+        sid = state.sid(USER)
+        if not self.with_distro:
+            self._complaints.append("The twin was started without a distro (--no-distro): wsl.exe knows none.")
+            return
+        if host.rung == NONE:
+            return
+        try:
+            host.prepare()
+            if not service.registrations.registered(sid) and not (self.folder / "registered").exists():
+                service.register(sid, DISTRO, DISTRO_FOLDER, default_uid=LINUX_UID)
+                # A distro that somebody unregisters does not come back by itself.
+                (self.folder / "registered").touch()
+        except (DistroError, WslError, OSError) as error:
+            self._complaints.append(f"The distro could not be built: {error}")
+
+    def _serve(self, http_port: int, https_port: int) -> WsmanServer:
+        def make(http: int, https: int) -> WsmanServer:
+            server = WsmanServer(
+                ListenSettings(self.folder, http, https, hostname=HOSTNAME),
+                self.accounts,
+                self.windows,
+                self.faults,
+                self.log,
+                self.limits,
+            )
+            server.start()
+            return server
+
+        try:
+            return make(http_port, https_port)
+        except OSError:
+            if not http_port:
+                raise
+            # Somebody else has the ports of last time.
+            return make(0, 0)
+
+    def _quota(self) -> WsmanQuota:
+        return {
+            "max_envelope_kb": self.limits.max_envelope_size // 1024,
+            "max_timeout_ms": self.limits.max_timeout_ms,
+            "max_shells_per_user": self.limits.max_shells_per_user,
+            "max_processes_per_shell": 25,
+            "max_memory_per_shell_mb": 1024,
+            "idle_timeout_ms": int(self.limits.shell_idle_seconds * 1000),
+        }
+
+    # --- what it says ---
+
+    def status(self) -> dict[str, Any]:
+        """What ``up --json`` prints."""
+        http, https = self.server.http_port, self.server.https_port
+        registered = self.service.registrations.registered(self.windows.state.sid(USER))
+        return {
+            "name": self.name,
+            "state": "running",
+            "folder": str(self.folder),
+            "winrm": {
+                "http": f"http://127.0.0.1:{http}/wsman",
+                "https": f"https://127.0.0.1:{https}/wsman",
+                "host": "127.0.0.1",
+                "http_port": http,
+                "https_port": https,
+                "user": USER,
+                "password": self.password,
+                "certificate_sha256": self.server.certificate_sha256,
+            },
+            "distro": {
+                "name": DISTRO,
+                "rung": self.host.rung if self.with_distro and registered else NONE,
+                "registered": [one.name for one in registered],
+                "missing": [*self._complaints, *(self.host.missing if self.with_distro else [])],
+            },
+            "ollama": None,
+            "boot_time": self.windows.state.boot_time.isoformat(),
+            "disk_free_bytes": self.windows.drive.free_bytes,
+            "faults": self.faults.snapshot(),
+            "log": str(self.log_file),
+            "control": str(self.control),
+            "pid": os.getpid(),
+        }
+
+    def counters(self) -> dict[str, Any]:
+        """What ``log --json`` prints."""
+        return {**self.log.snapshot(), "process_starts": dict(self.windows.process_starts)}
+
+    # --- what it does ---
+
+    def handle(self, request: Mapping[str, Any]) -> object:
+        """Do what a request on the control socket asks for; ControlError when it cannot be done."""
+        deeds: dict[str, Callable[[], object]] = {
+            "status": self.status,
+            "log": lambda: self._log(bool(request.get("reset"))),
+            "fault": lambda: self._fault(dict(request.get("rule") or {})),
+            "limits": lambda: self._set_limits(dict(request.get("values") or {})),
+            "account": lambda: self._account(str(request.get("user") or "")),
+            "reboot": lambda: self._reboot(float(request.get("seconds") or RESTART_SECONDS)),
+            "reset": self._reset,
+            "wake": self._wake,
+        }
+        deed = deeds.get(str(request.get("do")))
+        if deed is None:
+            raise ControlError(
+                f"The twin has no control command {request.get('do')!r}; it has {', '.join(deeds)}, down."
+            )
+        return deed()
+
+    def _log(self, reset: bool) -> dict[str, Any]:
+        counters = self.counters()
+        if reset:
+            self.log.reset()
+            self.windows.process_starts.clear()
+        return counters
+
+    def _fault(self, rule: dict[str, Any]) -> object:
+        kind = rule.get("kind")
+        if kind == "clear":
+            self.faults.clear()
+            self.windows.state.set_free_bytes(None)
+        elif kind == "disk_full":
+            free = rule.get("bytes", 0)
+            if free is not None and (not isinstance(free, int) or free < 0):
+                raise ControlError(f"disk_full needs a number of bytes that may still be written, not {free!r}.")
+            self.windows.state.set_free_bytes(free)
+        else:
+            try:
+                self.faults.add(rule)
+            except (TypeError, ValueError) as error:
+                raise ControlError(str(error)) from error
+        return {"faults": self.faults.snapshot(), "disk_free_bytes": self.windows.drive.free_bytes}
+
+    def _set_limits(self, values: dict[str, Any]) -> object:
+        known = {field.name: field for field in fields(self.limits)}
+        for name, value in values.items():
+            if name not in known:
+                raise ControlError(f"There is no limit {name!r}; there are {', '.join(known)}.")
+            now = getattr(self.limits, name)
+            if isinstance(value, bool) is not isinstance(now, bool) or not isinstance(value, int | float | bool):
+                raise ControlError(f"{name} is {now!r} now and cannot become {value!r}: that is another kind of value.")
+        for name, value in values.items():
+            setattr(self.limits, name, value)
+        return asdict(self.limits)
+
+    def _account(self, user: str) -> object:
+        password = self.others.get(user) or secrets.token_hex(12)
+        if user.lower() == USER.lower():
+            raise ControlError(f"The account {USER} is there from the start.")
+        try:
+            # Accounts knows which names Windows takes.
+            self.accounts.add(user, password, self.windows.state.users.get(user))
+        except ValueError as error:
+            raise ControlError(str(error)) from error
+        self.accounts.add(user, password, self.windows.state.add_user(user))
+        self.others[user] = password
+        known = read_json(self.folder / "credentials.json")
+        write_json(self.folder / "credentials.json", {**known, "others": self.others})
+        return {"user": user, "password": password}
+
+    def _shut_down_by_program(self, again: bool) -> None:
+        if again:
+            self._reboot(RESTART_SECONDS)
+        else:
+            self.stopped.set()
+
+    def _reboot(self, seconds: float) -> object:
+        """Windows restarts: everything ends, nobody answers for a while, then the boot time is another one."""
+        with self._busy:
+            self.server.stop()
+            self.windows.stop_all()
+            self.stopped.wait(seconds)
+            if not self.stopped.is_set():
+                self.windows.state.boot()
+                self.server.start()
+        return {"boot_time": self.windows.state.boot_time.isoformat()}
+
+    def _reset(self) -> object:
+        """A new Windows and a new distro behind the same ports and the same password."""
+        with self._busy:
+            self.server.stop()
+            self.windows.stop_all()
+            self.host.close()
+            forget(self.folder)
+            self.faults.clear()
+            self.log.reset()
+            self.windows, self.host, self.service = self._make_windows()
+            http, https = self.server.http_port, self.server.https_port
+            self.server = self._serve(http or 0, https or 0)
+        return self.status()
+
+    def _wake(self) -> object:
+        """Start the default distro, so that it can be entered from outside."""
+        sid = self.windows.state.sid(USER)
+        try:
+            one = self.service.default(sid)
+            self.service.attach(sid, one)
+            self.service.detach(sid, one)
+        except (DistroError, WslError) as error:
+            raise ControlError(f"The distro does not start: {error}") from error
+        return {"name": one.name}
+
+    # --- control ---
+
+    def listen(self) -> socket.socket:
+        """Open the control socket."""
+        self.control.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.control.unlink(missing_ok=True)
+        server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        before = os.umask(0o177)
+        try:
+            server.bind(str(self.control))
+        finally:
+            os.umask(before)
+        server.listen(16)
+        threading.Thread(target=self._accept, args=(server,), daemon=True).start()
+        return server
+
+    def _accept(self, server: socket.socket) -> None:
+        while not self.stopped.is_set():
+            try:
+                connection, _ = server.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._answer, args=(connection,), daemon=True).start()
+
+    def _answer(self, connection: socket.socket) -> None:
+        down = False
+        with connection, contextlib.suppress(OSError), connection.makefile("rwb") as stream:
+            line = stream.readline()
+            if not line:
+                return
+            answer: dict[str, Any]
+            try:
+                request = json.loads(line)
+                down = request.get("do") == "down"
+                answer = {"ok": True, "result": None if down else self.handle(request)}
+            except (ControlError, ValueError) as error:
+                answer = {"ok": False, "error": str(error)}
+            except Exception:
+                _log(traceback.format_exc())
+                answer = {
+                    "ok": False,
+                    "error": f"The twin made a mistake of its own: see {self.folder / 'daemon.log'}.",
+                }
+            stream.write(json.dumps(answer).encode() + b"\n")
+        if down:
+            self.stopped.set()
+
+    def run(self) -> None:
+        """Serve until told to stop, then end everything."""
+        self.stopped.wait()
+        with self._busy:
+            self.server.stop()
+            self.windows.stop_all()
+            self.host.close()
+            self.log.close()
+        self.control.unlink(missing_ok=True)
+
+
+def forget(folder: Path) -> None:
+    """Remove what a twin has become: its Windows and its distros. Password, ports and logs stay.
+
+    folder: its state folder; nothing may run in it
+    Raises OSError with a sentence when something is in the way.
+    """
+    for name in ("windows.json", "processes.json", "registered"):
+        (folder / name).unlink(missing_ok=True)
+    for name in ("drive_c", "linux"):
+        path = folder / name
+        _refuse_mounts(path)
+        if path.exists():
+            shutil.rmtree(path)
+
+
+def _refuse_mounts(folder: Path) -> None:
+    try:
+        mounts = Path("/proc/self/mounts").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return
+    for line in mounts.splitlines():
+        place = line.split(" ")[1].replace("\\040", " ")
+        if place == str(folder) or place.startswith(f"{folder}/"):
+            raise OSError(f"{place} is still mounted, so {folder} is not removed: run 'umount {place}' and try again.")
+
+
+def _owner(state: State, sid: str) -> str:
+    return next((user for user, known in state.users.items() if known == sid), USER)
+
+
+def _nothing(text: str) -> None:
+    return
+
+
+def _log(text: str) -> None:
+    print(f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%SZ} {text}", file=sys.stderr, flush=True)
+
+
+def main() -> int:
+    """Run the daemon of one twin."""
+    parser = argparse.ArgumentParser(prog="vengeance.twin.daemon", description="Use 'python -m vengeance.twin up'.")
+    parser.add_argument("name")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--no-distro", action="store_true")
+    arguments = parser.parse_args()
+    folder: Path = arguments.folder
+    lock = (folder / "daemon.lock").open("a+")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        print(json.dumps({"error": f"Another process runs the twin in {folder}."}), flush=True)
+        return 1
+    lock.truncate(0)
+    lock.write(f"{os.getpid()}\n")
+    lock.flush()
+    try:
+        daemon = Daemon(arguments.name, folder, with_distro=not arguments.no_distro)
+        control = daemon.listen()
+    except Exception as error:
+        _log(traceback.format_exc())
+        print(json.dumps({"error": f"{error} (more in {folder / 'daemon.log'})"}), flush=True)
+        return 1
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, lambda *_: daemon.stopped.set())
+    print(json.dumps({"ready": daemon.status()}), flush=True)
+    # Whoever started us reads no further.
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, sys.stdout.fileno())
+    os.close(null)
+    daemon.run()
+    control.close()
+    return 0
+
+
+if __name__ == "__main__":
+    # Threads of programs that do not want to end must not hold the process.
+    code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

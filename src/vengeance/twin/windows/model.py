@@ -1,0 +1,332 @@
+"""The Windows of a twin: starts programs for the WinRM server, keeps the list of what runs, and restarts."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import threading
+import traceback
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timezone
+from typing import Protocol
+
+from vengeance.powershell.windows import WsmanQuota
+from vengeance.twin.process import Process, ProcessOutput, Start
+from vengeance.twin.windows.arguments import split_program
+from vengeance.twin.windows.environment import Environment, block
+from vengeance.twin.windows.errors import Win32Error
+from vengeance.twin.windows.pipes import InputPipe, Job, Killed
+from vengeance.twin.windows.program import CMD, INBOX_WSL, Console, Program, Run
+from vengeance.twin.windows.state import RunningProcess, State, to_text
+
+# What Windows gives to a process that was ended by TerminateProcess(handle, 1), as taskkill and WinRM do.
+KILLED = 1
+# A fault in the twin's own code looks like a crashed program: STATUS_FATAL_APP_EXIT.
+CRASHED = 0x40000015
+
+
+class LinuxSide(Protocol):
+    """wsl.exe, as the Windows model starts it."""
+
+    def start(self, arguments_raw: str, argv: list[str], start: Start, output: ProcessOutput) -> Process:
+        """Run ``wsl.exe`` with these arguments."""
+
+    def terminate_all(self) -> None:
+        """Stop every instance at once, as a restart of Windows does."""
+
+
+class CannotStart(Exception):
+    """CreateProcess fails for a program that is there."""
+
+
+def _default_quota() -> WsmanQuota:
+    return {
+        "max_envelope_kb": 500,
+        "max_timeout_ms": 60_000,
+        "max_shells_per_user": 30,
+        "max_processes_per_shell": 25,
+        "max_memory_per_shell_mb": 1024,
+        "idle_timeout_ms": 7_200_000,
+    }
+
+
+class Child:
+    """A program that runs in a thread of its own; this is what the WinRM server holds."""
+
+    def __init__(self, windows: Windows, run: Run, output: ProcessOutput, program: Program | None = None) -> None:
+        self.run = run
+        self.job = run.job
+        self.output = output
+        self._windows = windows
+        self._program = program
+        self._release = self.job.on_stop(self._stopped)
+        self._thread = threading.Thread(target=self._body, name=run.image, daemon=True)
+        self._thread.start()
+
+    def _body(self) -> None:
+        code = KILLED
+        try:
+            code = self._windows.execute(self.run, self._program)
+        except Killed:
+            pass
+        except Exception:
+            self._windows.log(f"{self.run.image} {self.run.arguments[:200]}\n{traceback.format_exc()}")
+            code = CRASHED
+        finally:
+            self.run.stdin.abandon()
+            self._release()
+            self.output.exit(code)
+
+    def _stopped(self) -> None:
+        self.run.stdin.abandon()
+        self.output.exit(KILLED)
+
+    def write(self, data: bytes) -> None:
+        """Give it bytes on its standard input; waits a while when it does not read."""
+        try:
+            self.run.stdin.write(data, timeout=20.0)
+        except Killed:
+            return
+
+    def close_stdin(self) -> None:
+        """End its standard input."""
+        self.run.stdin.close()
+
+    def terminate(self) -> None:
+        """Kill it with all that it has started."""
+        self.job.stop()
+
+    def wait(self, timeout: float | None) -> bool:
+        """Wait for its end, at most so many seconds; whether it has ended."""
+        return self.output.wait(timeout) is not None
+
+
+class Windows:
+    """The programs and what they work on.
+
+    state: registry, drive, accounts
+    quota: the limits that WinRM sets
+    linux: wsl.exe, None when the twin runs without a distro
+    restart: called by shutdown.exe once its time has come; True to start again, False to stay off
+    log: where a fault of the twin's own is written
+    """
+
+    def __init__(
+        self,
+        state: State,
+        quota: Callable[[], WsmanQuota] = _default_quota,
+        linux: LinuxSide | None = None,
+        restart: Callable[[bool], None] = lambda again: None,
+        log: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        from vengeance.twin.windows.programs import programs
+
+        self.state = state
+        self.drive = state.drive
+        self.registry = state.registry
+        self.quota = quota
+        self.linux = linux
+        self.restart = restart
+        self.log = log
+        self.process_starts: Counter[str] = Counter()
+        self._programs = programs()
+        self._pids = itertools.count(1000 + os.getpid() % 500)
+        self._jobs: dict[int, Job] = {}
+        self._lock = threading.Lock()
+        self._shutdown: threading.Timer | None = None
+        self._install_programs()
+
+    def _install_programs(self) -> None:
+        for image in self._programs:
+            host = self.drive.folder / self._programs_path(image)
+            if not host.exists():
+                host.parent.mkdir(parents=True, exist_ok=True)
+                host.write_bytes(b"MZ This stands for a program of Windows, which the twin models.\r\n")
+
+    @staticmethod
+    def _programs_path(image: str) -> str:
+        return image[3:].replace("\\", "/")
+
+    # --- starting ---
+
+    def shell_environment(self, user: str, variables: dict[str, str] | None = None) -> dict[str, str]:
+        """The variables of a WinRS shell that is opened now: the registry's, then those that came with it."""
+        environment = block(self.state, user)
+        environment.update(variables or {})
+        return dict(environment)
+
+    def start(self, start: Start, output: ProcessOutput) -> Process:
+        """Run a WinRS command line through cmd.exe.
+
+        A ``start.environment`` without SystemRoot holds only what the client gave, and is laid over the registry's.
+        NotADirectoryError when the working directory is none.
+        """
+        user = self.state.account(start.user)
+        environment = Environment(start.environment)
+        if "SystemRoot" not in environment:
+            environment = Environment(self.shell_environment(user, start.environment))
+        cwd = environment.expand(start.working_directory) or f"C:\\Users\\{user}"
+        if not self.drive.is_directory(cwd, f"C:\\Users\\{user}"):
+            raise NotADirectoryError(f"{cwd} is no directory on the twin's Windows.")
+        job = Job()
+
+        def guarded(write: Callable[[bytes], None]) -> Callable[[bytes], None]:
+            def guarded_write(data: bytes) -> None:
+                job.check()
+                write(data)
+
+            return guarded_write
+
+        run = Run(
+            windows=self,
+            job=job,
+            image=CMD,
+            arguments=" /C " + start.command_line,
+            environment=environment,
+            cwd=self.drive.shown(cwd, f"C:\\Users\\{user}"),
+            user=user,
+            stdin=InputPipe(),
+            stdout=guarded(output.write_stdout),
+            stderr=guarded(output.write_stderr),
+            console=Console(start.codepage, start.console_mode_stdin),
+        )
+        return Child(self, run, output)
+
+    def spawn(self, parent: Run, output: ProcessOutput, **changes: object) -> Child:
+        """Run a program beside its parent, as part of its job; ``changes`` are fields of Run."""
+        job = Job()
+        release = parent.job.on_stop(job.stop)
+
+        def guarded(write: Callable[[bytes], None]) -> Callable[[bytes], None]:
+            def guarded_write(data: bytes) -> None:
+                job.check()
+                write(data)
+
+            return guarded_write
+
+        changes.setdefault("stdout", guarded(output.write_stdout))
+        changes.setdefault("stderr", guarded(output.write_stderr))
+        changes.setdefault("environment", parent.environment.copy())
+        run = replace(parent, job=job, **changes)  # type: ignore[arg-type]
+        child = Child(self, run, output)
+        job.on_stop(release)
+        return child
+
+    def execute(self, run: Run, program: Program | None = None) -> int:
+        """Run a program in this thread; returns its exit code, 0 to 4294967295.
+
+        CannotStart when Windows would not start it.
+        """
+        program = program or self.program(run.image)
+        with self._lock:
+            run.pid = next(self._pids) * 4
+            parent = 0
+            self._jobs[run.pid] = run.job
+            name = run.image.rpartition("\\")[2].lower()
+            self.process_starts[name] += 1
+        shown = f'"{run.image}"' if " " in run.image else run.image
+        self.state.process_started(
+            RunningProcess(
+                pid=run.pid,
+                parent=parent,
+                image=run.image,
+                command_line=shown + run.arguments,
+                user=run.user,
+                started=to_text(datetime.now(timezone.utc)),
+                environment=dict(run.environment),
+            )
+        )
+        try:
+            return program(run) & 0xFFFFFFFF
+        finally:
+            with self._lock:
+                self._jobs.pop(run.pid, None)
+            self.state.process_ended(run.pid)
+
+    def program(self, image: str) -> Program:
+        """The model of a program; CannotStart, with what CreateProcess answers, when it cannot run."""
+        if image.lower() == INBOX_WSL.lower():
+            # The inbox wsl.exe is an app execution alias in disguise, which session 0 cannot open (error 1920).
+            raise CannotStart("The file cannot be accessed by the system.")
+        for known, program in self._programs.items():
+            if known.lower() == image.lower():
+                return program
+        raise CannotStart(f"The twin has no model of the program {image}.")
+
+    def find_program(self, name: str, cwd: str, environment: Environment) -> str | None:
+        """Full path of the program that a name means, None when there is none.
+
+        A name with a folder in it is looked for there only, any other in the current directory and along PATH;
+        each with the extensions of PATHEXT unless it has one.
+        """
+        extensions = [e for e in environment.get("PATHEXT", ".COM;.EXE;.BAT;.CMD").split(";") if e]
+        has_folder = any(sign in name for sign in "\\/:")
+        folders = [cwd] if has_folder else [cwd, *environment.get("PATH", "").split(";")]
+        tail = name.replace("/", "\\").rpartition("\\")[2]
+        dotted = tail.rpartition(".")[1] == "."
+        for folder in folders:
+            folder = folder.strip().strip('"')
+            if not folder:
+                continue
+            for candidate in ([name] if dotted else []) + [name + extension for extension in extensions]:
+                try:
+                    if self.drive.is_file(candidate, self.drive.absolute(folder, cwd)):
+                        return self.drive.shown(candidate, self.drive.absolute(folder, cwd))
+                except Win32Error:
+                    break
+        return None
+
+    def resolve(self, line: str, cwd: str, environment: Environment) -> tuple[str, str] | None:
+        """Program and raw arguments of a whole command line, None when the program is not found."""
+        name, rest = split_program(line)
+        image = self.find_program(name, cwd, environment) if name else None
+        return None if image is None else (image, rest)
+
+    # --- ending ---
+
+    def kill(self, pid: int) -> bool:
+        """End a process with its children; False when there is none of that number."""
+        with self._lock:
+            job = self._jobs.get(pid)
+        if job is None:
+            return False
+        job.stop()
+        return True
+
+    def stop_all(self) -> None:
+        """End everything, the Linux side too, as a restart does."""
+        self.cancel_shutdown()
+        with self._lock:
+            jobs = list(self._jobs.values())
+        for job in jobs:
+            job.stop()
+        if self.linux is not None:
+            self.linux.terminate_all()
+
+    def schedule_shutdown(self, seconds: float, again: bool) -> bool:
+        """Restart (or switch off) in so many seconds; False when one is scheduled already."""
+        with self._lock:
+            if self._shutdown is not None:
+                return False
+            self._shutdown = threading.Timer(seconds, self._shut_down, (again,))
+            self._shutdown.daemon = True
+            self._shutdown.start()
+            return True
+
+    def cancel_shutdown(self) -> bool:
+        """Take back a scheduled restart; False when there is none."""
+        with self._lock:
+            timer, self._shutdown = self._shutdown, None
+        if timer is None:
+            return False
+        timer.cancel()
+        return True
+
+    def _shut_down(self, again: bool) -> None:
+        with self._lock:
+            if self._shutdown is None:
+                return
+            self._shutdown = None
+        self.restart(again)
