@@ -68,6 +68,15 @@ def hosts_text(hostname: str, named: dict[str, str], host_lines: Sequence[str]) 
     return "\n".join(lines) + "\n"
 
 
+def add_hosts(root: Path, named: dict[str, str]) -> None:
+    """Add the host names that the twin answers for to a hosts file that belongs to the distro's owner."""
+    file = root / "etc/hosts"
+    text = inside(root, file).read_text(encoding="utf-8", errors="surrogateescape") if file.is_file() else ""
+    lines = [line for line in text.splitlines() if not set(line.split("#")[0].split()[1:]) & set(named)]
+    lines += [f"{address}\t{name}" for name, address in named.items()]
+    place(root, "etc/hosts", "\n".join(lines) + "\n")
+
+
 def host_lines(names: Sequence[str], file: Path = Path("/etc/hosts")) -> list[str]:
     """The lines of this machine's hosts file that name other machines, without those for ``names``."""
     try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -118,6 +119,11 @@ class Instance:
         """Whether PID 1 in it is systemd."""
         return False
 
+    @property
+    def shares_hostname(self) -> bool:
+        """Whether programs in it see this machine's host name."""
+        return False
+
     def start(self) -> None:
         """Attach the disk, dress it and start what runs in it."""
         raise NotImplementedError
@@ -224,9 +230,13 @@ class Instance:
         hostname = self.conf.hostname or around.hostname
         dress.place(root, "etc/hostname", f"{hostname}\n")
         named = dict(around.named)
+        if self.shares_hostname:
+            named.setdefault(socket.gethostname(), "127.0.1.1")  # what sudo looks up in there
         if self.conf.generate_hosts:
             lines = dress.host_lines(list(named))
             dress.place(root, "etc/hosts", dress.hosts_text(hostname, named, lines))
+        else:
+            dress.add_hosts(root, named)
         if self.conf.generate_resolv_conf:
             dress.place(root, "etc/resolv.conf", dress.resolv_text(around.nameservers, around.search))
         pip = root / "etc/pip.conf"
@@ -410,6 +420,11 @@ class ChrootInstance(Instance):
     def alive(self) -> bool:
         """Whether it has been started; nothing in it can switch it off."""
         return self._running
+
+    @property
+    def shares_hostname(self) -> bool:
+        """A chroot has no host name of its own."""
+        return True
 
     def start(self) -> None:
         """Attach the disk and mount what can be mounted."""

@@ -34,7 +34,7 @@ class Input:
         self.read_end, self._write_end = wide_pipe()
         self._waiting: deque[bytes] = deque()
         self._size = 0
-        self._ended = False
+        self._ended = self._dropped = False
         self._condition = threading.Condition()
         self._thread: threading.Thread | None = None
 
@@ -57,6 +57,7 @@ class Input:
     def drop(self) -> None:
         """Nobody will read any more: forget what waits and close the pipe."""
         with self._condition:
+            self._dropped = True
             self._waiting.clear()
             self._size = 0
         self.close()
@@ -68,6 +69,9 @@ class Input:
         self._condition.notify_all()
 
     def _pump(self) -> None:
+        os.set_blocking(self._write_end, False)
+        room = select.poll()
+        room.register(self._write_end, select.POLLOUT)
         try:
             while True:
                 with self._condition:
@@ -76,8 +80,11 @@ class Input:
                         return
                     data = self._waiting.popleft()
                 view = memoryview(data)
-                while view:
-                    view = view[os.write(self._write_end, view) :]
+                while view and not self._dropped:
+                    try:
+                        view = view[os.write(self._write_end, view) :]
+                    except BlockingIOError:
+                        room.poll(100)  # not for ever: nobody may want this any more
                 with self._condition:
                     self._size = max(0, self._size - len(data))
                     self._condition.notify_all()
