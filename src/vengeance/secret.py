@@ -110,6 +110,13 @@ class Secret:
     def __repr__(self) -> str:
         return f"Secret({self.source})"
 
+    def __copy__(self) -> Secret:
+        """pyinfra hands out copies of data; a copy is the same secret."""
+        return self
+
+    def __deepcopy__(self, memo: dict[int, object]) -> Secret:
+        return self
+
     def __reduce__(self) -> tuple[type[str], tuple[str]]:
         return (str, (MASK,))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import logging
 import pickle
@@ -24,6 +25,11 @@ def test_no_way_of_printing_shows_it(caplog: pytest.LogCaptureFixture) -> None:
     assert not any(WORD in text for text in shown)
     assert json.loads(json.dumps(secret, default=json_encode)) == MASK
     assert secret.reveal() == WORD
+
+
+def test_a_copy_is_the_same_secret() -> None:
+    secret = Secret.of(WORD)
+    assert copy.copy(secret).reveal() == copy.deepcopy({"a": secret})["a"].reveal() == WORD
 
 
 def test_it_comes_from_the_environment_when_it_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:

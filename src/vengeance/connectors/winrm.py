@@ -80,7 +80,7 @@ class WinRMConnector(BaseConnector):
     def make_names_data(name: str | None = None) -> Iterator[tuple[str, dict[str, Any], list[str]]]:
         if not name:
             raise InventoryError("@winrm needs the name of a Windows machine: @winrm/NAME")
-        yield f"@winrm/{name}", {"winrm_name": name}, ["@winrm"]
+        yield f"@winrm/{name}", {}, ["@winrm"]
 
     @property
     def short_name(self) -> str:

@@ -35,7 +35,9 @@ T = TypeVar("T")
 
 SHELL_ENVIRONMENT = {"WSL_UTF8": "1", "WSL_DISABLE_WARNINGS": "1"}
 # Only the MSI's own wsl.exe works in session 0: the one in System32 and the Store's alias may not (WSL#9231, #9197).
-WSL_EXE = '"C:\\Program Files\\WSL\\wsl.exe"'
+# The line does not begin with a quote: "cmd /c" would take away that one and the last.
+# https://learn.microsoft.com/windows-server/administration/windows-commands/cmd
+WSL_EXE = 'cd /d "C:\\Program Files\\WSL" && .\\wsl.exe'
 WSL_FAILED = 4294967295
 WSL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
 # The largest request that fits into one Send, which arrives whole or not at all.
