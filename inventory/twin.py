@@ -1,0 +1,60 @@
+"""The twin: a stand-in for the box on this machine, started here when it does not run.
+
+    pyinfra inventory/twin.py deploys/vengeance.py --yes
+
+The same two hosts as in home.py. What differs from the real box is the data below and nothing else: the deploys do not
+know about the twin. VENGEANCE_TWIN names another twin than the one called "default".
+"""
+
+import os
+import sys
+
+from vengeance.secret import Secret
+from vengeance.twin.client import Twin
+
+
+def _say(sentence: str) -> None:
+    print(f"--> Twin: {sentence}", file=sys.stderr)
+
+
+_twin = Twin(os.environ.get("VENGEANCE_TWIN") or "default")
+_status = _twin.up(on_progress=_say)
+_winrm, _distro = _status["winrm"], _status["distro"]
+
+windows = [
+    (
+        "@winrm/vengeance",
+        {
+            "winrm_host": _winrm["host"],
+            "winrm_port": _winrm["https_port"],
+            "winrm_user": _winrm["user"],
+            "winrm_password": Secret.of(_winrm["password"]),
+            "winrm_certificate_sha256": _winrm["certificate_sha256"],
+        },
+    ),
+]
+
+wsl = [
+    (
+        f"@wsl/vengeance/{_distro['name']}",
+        {
+            # Without namespaces the twin's distro cannot boot systemd: units are verified and enabled, not started.
+            "systemd": _distro["rung"] == "namespaces",
+            # No compiler: nothing on the twin needs one, and it is 150 MB.
+            "vllm_system_packages": ["ca-certificates", "curl", "python3-venv"],
+            # The twin's vLLM lies in a folder that its pip knows; the same flags, no model. Nothing is downloaded.
+            "vllm_pip_arguments": ["--no-index"],
+            # No real secrets, so that the tests can look for them where they must not be.
+            "vllm_secrets": {
+                "HF_TOKEN": Secret.of("hf_the_twins_token"),
+                "VLLM_API_KEY": Secret.of("the-twins-api-key"),
+            },
+            "vllm_start_timeout": 120,
+        },
+    ),
+]
+
+for _sentence in _distro["missing"]:
+    _say(_sentence)
+if _distro["rung"] == "none":
+    wsl = []
