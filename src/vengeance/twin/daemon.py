@@ -31,8 +31,8 @@ from vengeance.twin.distro.settings import DistroSettings
 from vengeance.twin.folders import control_socket
 from vengeance.twin.windows.lxss import RegistryRegistrations
 from vengeance.twin.windows.model import Windows
-from vengeance.twin.windows.state import HOSTNAME, USER, State, read_json, write_json
-from vengeance.twin.wsl.program import WslExe
+from vengeance.twin.windows.state import HOSTNAME, USER, WSL_VERSION, State, read_json, write_json
+from vengeance.twin.wsl.program import WslExe, WslVersions
 from vengeance.twin.wsl.service import WslError, WslService
 from vengeance.twin.wsman.accounts import Accounts
 from vengeance.twin.wsman.faults import FaultPlan
@@ -111,7 +111,7 @@ class Daemon:
         windows = Windows(
             state,
             quota=self._quota,
-            linux=WslExe(service, sid_of=state.sid),
+            linux=WslExe(service, sid_of=state.sid, versions=WslVersions(wsl=WSL_VERSION)),
             restart=self._shut_down_by_program,
             log=_log,
         )

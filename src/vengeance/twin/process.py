@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
 @dataclass(frozen=True)
@@ -109,3 +109,11 @@ class Launcher(Protocol):
 
     def start(self, start: Start, output: ProcessOutput) -> Process:
         """Start a program that prints into ``output``; a program that does not exist prints what cmd.exe says."""
+
+
+@runtime_checkable
+class ShellEnvironments(Protocol):
+    """A launcher for which a shell's environment is settled when the shell is opened, as on Windows."""
+
+    def shell_environment(self, user: str, variables: dict[str, str]) -> dict[str, str]:
+        """All variables that programs in a shell opened now will find; ``variables`` are those that it was given."""

@@ -327,6 +327,25 @@ class Drive:
         with self.open_to_write(path, cwd) as file:
             file.write(data)
 
+    def write_at(self, path: str, offset: int, data: bytes, cwd: str = "C:\\") -> None:
+        """Cut or extend a file, made if it is not there, to ``offset`` bytes and append ``data``."""
+        host = self.place(path, cwd)
+        full = self.absolute(path, cwd)
+        if host.is_dir():
+            raise Win32Error(errors.ACCESS_DENIED, full)
+        before = host.stat().st_size if host.exists() else 0
+        with host.open("r+b" if host.exists() else "w+b") as file:
+            self.give_back(before)
+            try:
+                self.take(offset, full)
+                file.truncate(offset)
+                self.take(len(data), full)
+            except Win32Error:
+                self.take(min(before, offset), full)
+                raise
+            file.seek(offset)
+            file.write(data)
+
     def make_directory(self, path: str, cwd: str = "C:\\") -> None:
         """Make a directory and the ones above it; ALREADY_EXISTS when something is there."""
         full = self.absolute(path, cwd)

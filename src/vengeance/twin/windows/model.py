@@ -151,10 +151,10 @@ class Windows:
 
     # --- starting ---
 
-    def shell_environment(self, user: str, variables: dict[str, str] | None = None) -> dict[str, str]:
+    def shell_environment(self, user: str, variables: dict[str, str]) -> dict[str, str]:
         """The variables of a WinRS shell that is opened now: the registry's, then those that came with it."""
         environment = block(self.state, user)
-        environment.update(variables or {})
+        environment.update(variables)
         return dict(environment)
 
     def start(self, start: Start, output: ProcessOutput) -> Process:

@@ -49,10 +49,10 @@ _PLAIN_WORD = re.compile(r"""[A-Za-z0-9_.:\\/=+~^%-]+|"[^"$`\r\n]*"|'[^'\r\n]*'"
 # Names that mean a cmdlet before any program of the same name (Get-Alias of 5.1).
 _ALIASES = frozenset(
     """
-    cat cd chdir clear cls compare copy cp curl cut del diff dir echo epcsv erase exit fc fl for foreach ft gc gci gi
-    gp gps group gsv h help history icm if iwr kill kp ls man md measure mkdir more mount move mv ni nsn oh popd prompt ps
-    pushd pwd r rd ren return rm rmdir rni rp rv sal sasv sc select set sl sleep sort sp start tee throw trap try type wget
-    where while write
+    cat cd chdir clear cls compare copy cp curl cut del diff dir echo epcsv erase exit fc fl for
+    foreach ft gc gci gi gp gps group gsv h help history icm if iwr kill kp ls man md measure mkdir
+    more mount move mv ni nsn oh popd prompt ps pushd pwd r rd ren return rm rmdir rni rp rv sal
+    sasv sc select set sl sleep sort sp start tee throw trap try type wget where while write
     """.split()  # noqa: SIM905
 )
 
@@ -64,7 +64,7 @@ def normal(script: str) -> str:
 
 @cache
 def _known() -> dict[str, str]:
-    return {normal(load(name)): name for name in names()}
+    return {normal(load(name)): name for name in {*names(), *scripts.MODELS}}
 
 
 @cache
@@ -308,8 +308,9 @@ def _process_mode(run: Run) -> int:
         return 1
     inner = run_with_options(run, options)
     if inner is None:
-        err(f"Cannot find path '{options['cwd']}' because it does not exist.\n")
-        return 1
+        # Set-Location writes an error and the script goes on, where it was.
+        err(f"Set-Location : Cannot find path '{options['cwd']}' because it does not exist.\n")
+        inner = run_with_options(run, {**options, "cwd": None}) or run
     result = execute_script(inner, script, options.get("parameters"), out, err)
     return 1 if result.failed else result.code
 

@@ -177,15 +177,11 @@ def get_sha256(run: Run, given: Given) -> Sha256:
     if drive.is_directory(path, run.cwd):
         raise ScriptFailed(f"'{path}' is a directory, and a directory has no SHA-256.")
     try:
-        with drive.open_to_read(path, run.cwd) as file:
-            digest = hashlib.sha256()
-            while data := file.read(1 << 20):
-                digest.update(data)
+        return {"sha256": _hash(run, path)}
     except Win32Error as error:
         if error.code in (errors.FILE_NOT_FOUND, errors.PATH_NOT_FOUND, errors.INVALID_DRIVE):
             return {"sha256": None}
         raise _thrown(".ctor", 4, error.dotnet) from error
-    return {"sha256": digest.hexdigest()}
 
 
 def remove_file(run: Run, given: Given) -> FileChange:
@@ -334,6 +330,53 @@ def _create_process_finds(run: Run, file: str, cwd: str) -> str:
     return image
 
 
+def write_chunk(run: Run, given: Given) -> dict[str, str]:
+    """agent/write-chunk: one piece of an upload without the agent."""
+    drive = run.windows.drive
+    path, temp = str(given["path"]), str(given["temp"])
+    if drive.is_directory(path, run.cwd):
+        raise ScriptFailed(f"{path} is a directory")
+    exists = drive.is_file(path, run.cwd)
+    if given["offset"] == 0 and exists and _hash(run, path) == given["sha256"]:
+        return {"state": "equal"}
+    try:
+        drive.write_at(temp, int(given["offset"]), base64.b64decode(given["data"]), run.cwd)
+        if not given["last"]:
+            return {"state": "more"}
+        if _hash(run, temp) != given["sha256"]:
+            raise ScriptFailed("what arrived differs from what was sent")
+        drive.move(temp, path, run.cwd, replace=exists)
+    except (Win32Error, ScriptFailed) as error:
+        if drive.is_file(temp, run.cwd):
+            drive.remove_file(temp, run.cwd)
+        raise ScriptFailed(error.dotnet if isinstance(error, Win32Error) else str(error)) from error
+    return {"state": "done"}
+
+
+def read_chunk(run: Run, given: Given) -> dict[str, str | int | None]:
+    """agent/read-chunk: one piece of a download without the agent."""
+    path = str(given["path"])
+    if run.windows.drive.is_directory(path, run.cwd):
+        raise ScriptFailed(f"{path} is a directory")
+    try:
+        with run.windows.drive.open_to_read(path, run.cwd) as file:
+            digest = _hash(run, path) if given["offset"] == 0 else None
+            size = file.seek(0, 2)
+            file.seek(int(given["offset"]))
+            data = file.read(int(given["count"]))
+    except Win32Error as error:
+        raise _thrown(".ctor", 4, error.dotnet) from error
+    return {"size": size, "sha256": digest, "data": base64.b64encode(data).decode("ascii")}
+
+
+def _hash(run: Run, path: str) -> str:
+    digest = hashlib.sha256()
+    with run.windows.drive.open_to_read(path, run.cwd) as file:
+        while data := file.read(1 << 20):
+            digest.update(data)
+    return digest.hexdigest()
+
+
 MODELS: dict[str, Callable[[Run, Given], Any]] = {
     "Get-Os": get_os,
     "Get-Boot": get_boot,
@@ -346,5 +389,7 @@ MODELS: dict[str, Callable[[Run, Given], Any]] = {
     "Get-WsmanQuota": get_wsman_quota,
     "Get-WslInstallation": get_wsl_installation,
     "Invoke-Program": invoke_program,
+    "agent/read-chunk": read_chunk,
+    "agent/write-chunk": write_chunk,
 }
 """Script name -> what does its work here."""

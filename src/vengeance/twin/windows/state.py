@@ -23,7 +23,7 @@ BUILD = 26100
 UPDATE_REVISION = 4652
 CAPTION = "Microsoft Windows 11 Pro"
 WSL_FOLDER = "C:\\Program Files\\WSL\\"
-WSL_VERSION = "2.6.1.0"
+WSL_VERSION = "2.7.11.0"
 MACHINE_SID = "S-1-5-21-1004336348-1177238915-682003330"
 # FILETIME counts 100 ns steps from here.
 _FILE_TIME_EPOCH = datetime(1601, 1, 1, tzinfo=timezone.utc)

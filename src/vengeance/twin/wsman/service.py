@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape, quoteattr
 
-from vengeance.twin.process import Launcher
+from vengeance.twin.process import Launcher, ShellEnvironments
 from vengeance.twin.wsman import errors
 from vengeance.twin.wsman.accounts import Account
 from vengeance.twin.wsman.limits import Limits
@@ -94,6 +94,11 @@ class ShellService:
             owner=caller.account,
             client_ip=caller.ip,
             environment=environment,
+            block=(
+                self._launcher.shell_environment(caller.account.name, environment)
+                if isinstance(self._launcher, ShellEnvironments)
+                else None
+            ),
             working_directory=wanted.findtext(f"{RSP}WorkingDirectory") or f"C:\\Users\\{caller.account.name}",
             codepage=int(codepage) if codepage.isdigit() else 437,
             idle_seconds=idle,

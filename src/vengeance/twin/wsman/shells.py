@@ -185,6 +185,7 @@ class Shell:
     working_directory: str
     codepage: int
     idle_seconds: float
+    block: dict[str, str] | None = None
     input_streams: str = "stdin"
     output_streams: str = "stdout stderr"
     created: float = field(default_factory=time.monotonic)
@@ -215,7 +216,7 @@ class Shell:
             self.commands[command.id] = command
         start = Start(
             command_line=line,
-            environment=dict(self.environment),
+            environment=dict(self.environment if self.block is None else self.block),
             working_directory=self.working_directory,
             user=self.owner.name,
             console_mode_stdin=console_mode_stdin,
