@@ -21,6 +21,7 @@ from tests.twin.raw_wsman import (
     receive_message,
     serving,
 )
+from vengeance.twin.process import Process, ProcessOutput, Start
 from vengeance.twin.wsman.accounts import Accounts
 from vengeance.twin.wsman.limits import Limits
 from vengeance.twin.wsman.server import ListenSettings, WsmanServer
@@ -305,6 +306,31 @@ def test_commands_die_with_their_shell(served: Served) -> None:
     assert waiting.result().fault == 995
     assert connection.receive(shell, command).fault == 2150858843
     wait_until(lambda: gone(pid))
+
+
+class Stubborn:
+    """A program that nothing ends."""
+
+    def start(self, start: Start, output: ProcessOutput) -> Process:
+        return self
+
+    def write(self, data: bytes) -> None: ...
+
+    def close_stdin(self) -> None: ...
+
+    def terminate(self) -> None: ...
+
+
+def test_a_waiting_receive_is_aborted_even_when_the_program_does_not_end(tmp_path: Path) -> None:
+    with serving(tmp_path, launcher=Stubborn()) as served:
+        connection, other = served.signed_in(), served.signed_in()
+        shell = connection.create()
+        command = connection.command(shell, "anything")
+        waiting = InBackground(lambda: other.receive(shell, command))
+        time.sleep(0.1)
+        connection.signal(shell, command)
+        assert waiting.result().fault == 995
+        assert waiting.seconds < 1
 
 
 def test_an_idle_shell_dies_and_any_request_keeps_it_alive(served: Served) -> None:

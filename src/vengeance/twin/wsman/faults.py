@@ -63,7 +63,7 @@ class FaultRule:
         if self.action is not None and self.action != action:
             return False
         self.seen += 1
-        return self.seen >= self.request and (self.times is None or self.seen < self.request + self.times)
+        return self.seen >= self.request  # a spent rule is not asked any more
 
     @property
     def spent(self) -> bool:
