@@ -54,9 +54,7 @@ def wanted(metadata: Iterable[dict[str, Any]]) -> Iterator[Requirement]:
     for record in metadata:
         for line in record.get("requires_dist", ()):
             requirement = Requirement(line)
-            environments = (
-                {"python_version": v, "python_full_version": f"{v}.0", "extra": ""} for v in PYTHONS
-            )
+            environments = ({"python_version": v, "python_full_version": f"{v}.0", "extra": ""} for v in PYTHONS)
             if requirement.marker is None or any(requirement.marker.evaluate(e) for e in environments):
                 requirement.marker = None
                 yield requirement
@@ -69,9 +67,7 @@ def main() -> int:
         metadata = resolve(asked.values())
         versions: dict[str, str] = {canonicalize_name(m["name"]): m["version"] for m in metadata}
         missing: dict[str, str] = {
-            canonicalize_name(r.name): str(r)
-            for r in wanted(metadata)
-            if canonicalize_name(r.name) not in versions
+            canonicalize_name(r.name): str(r) for r in wanted(metadata) if canonicalize_name(r.name) not in versions
         }
         if not missing:
             break

@@ -10,9 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from gevent import monkey
 
 if TYPE_CHECKING:
     from vengeance.twin.client import Twin
+
+# pyinfra's command line replaces threads, locks and sockets of the whole process as soon as it is imported. Here
+# servers run on threads in the same process, begun before or after that; halves of both kinds wait on each other
+# for ever. Tests that need the command line as it is start it as a process of its own.
+monkey.patch_all = lambda *args, **kwargs: None
 
 
 @pytest.fixture(scope="session", autouse=True)
