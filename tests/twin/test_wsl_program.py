@@ -290,7 +290,7 @@ def test_a_distro_nobody_uses_stops_after_fifteen_seconds_and_its_machine_a_minu
         assert ended(output).code == 0
         at = time.monotonic()
         assert until(lambda: side.run("--list --running --quiet").stdout == b"", 5)
-        assert 0.2 < time.monotonic() - at < 2.5
+        assert 0.2 < time.monotonic() - at < 5
         assert side.host.machine_runs
         assert until(lambda: not side.host.machine_runs, 5)
         assert time.monotonic() - at > 1.3

@@ -48,7 +48,7 @@ from vengeance.twin.distro.localhost import LocalhostForward
 from vengeance.twin.distro.network import NatNetwork, clear_network
 from vengeance.twin.distro.rootfs import Rootfs, rootfs
 from vengeance.twin.distro.settings import DistroSettings
-from vengeance.twin.distro.vendor_repository import VENDOR_HOST, vendor_folder
+from vengeance.twin.distro.vendor_repository import VENDOR_HOST, Vendor, vendor
 from vengeance.twin.distro.vendor_server import VendorServer
 from vengeance.twin.vllm_stand_in import build_wheel
 
@@ -82,7 +82,7 @@ class DistroHost:
             self.abilities = replace(self.abilities, network=False)
         self._complaints: list[str] = []
         self._rootfs: Rootfs | None = None
-        self._vendor: Path | None = None
+        self._vendor: Vendor | None = None
         self._server: VendorServer | None = None
         self._network: NatNetwork | None = None
         self._dns: DnsRelay | None = None
@@ -115,9 +115,9 @@ class DistroHost:
             raise DistroError(" ".join(self.missing))
         with self._lock:
             if self._vendor is None:
-                self._vendor = vendor_folder(self.settings.cache, self._say)
+                self._vendor = vendor(self.settings.cache, self._say)
             if self._rootfs is None:
-                self._rootfs = rootfs(self.settings, (self._vendor / "authority.crt").read_bytes(), self._say)
+                self._rootfs = rootfs(self.settings, self._vendor.certificates.authority, self._say)
             self.set_gpu(self.gpu)
             build_wheel(self.folder / "wheels")
 
@@ -326,7 +326,7 @@ class DistroHost:
             named=named,
             nameservers=servers,
             search=search,
-            authority=(self._vendor / "authority.crt").read_bytes(),
+            authority=self._vendor.certificates.authority,
             pip=pip,
             pip_folders=local_folders(pip) if self.abilities.mounts else [],
             mounts=self.abilities.mounts,

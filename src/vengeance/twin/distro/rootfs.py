@@ -25,6 +25,19 @@ PACKAGES = (
     *("openssh-client", "lsb-release", "less", "python3", "python3-venv", "python3-pip"),
 )
 
+_OPTIONS = (
+    "--quiet",
+    "--mode=root",
+    "--variant=apt",
+    "--include=" + ",".join(PACKAGES),
+    '--aptopt=APT::Install-Recommends "false"',
+    '--aptopt=DPkg::Lock::Timeout "60"',
+    "--dpkgopt=path-exclude=/usr/share/man/*",
+    "--dpkgopt=path-exclude=/usr/share/doc/*",
+    "--dpkgopt=path-include=/usr/share/doc/*/copyright",
+    "--dpkgopt=path-exclude=/usr/share/locale/*",
+)
+
 # Run by mmdebstrap on the host with the new root as $1; what it needs lies beside it.
 _CUSTOMISE = """#!/bin/sh
 set -eu
@@ -74,8 +87,7 @@ def rootfs(settings: DistroSettings, authority: bytes, say: Callable[[str], None
     sources = _sources(settings, main, security)
     key = settings.suite + "-" + key_of(
         _CUSTOMISE,
-        Path(__file__).read_bytes(),
-        " ".join(PACKAGES),
+        *_OPTIONS,
         settings.user,
         settings.hostname,
         *sources,
@@ -140,17 +152,8 @@ def _build(
         run(
             [
                 "mmdebstrap",
-                "--quiet",
-                "--mode=root",
-                "--variant=apt",
-                "--include=" + ",".join(PACKAGES),
-                '--aptopt=APT::Install-Recommends "false"',
-                '--aptopt=DPkg::Lock::Timeout "60"',
+                *_OPTIONS,
                 *(f"--aptopt={line.rstrip(';')}" for line in options.splitlines()),
-                "--dpkgopt=path-exclude=/usr/share/man/*",
-                "--dpkgopt=path-exclude=/usr/share/doc/*",
-                "--dpkgopt=path-include=/usr/share/doc/*/copyright",
-                "--dpkgopt=path-exclude=/usr/share/locale/*",
                 f'--customize-hook={hook} "$1"',
                 settings.suite,
                 tarball,

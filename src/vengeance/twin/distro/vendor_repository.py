@@ -11,11 +11,12 @@ import gzip
 import shutil
 import tempfile
 from collections.abc import Callable
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from vengeance.twin.distro.cache import built_once, key_of
 from vengeance.twin.distro.programs import plain_environment, run
-from vengeance.twin.distro.vendor_certificates import make_certificates
+from vengeance.twin.distro.vendor_certificates import VendorCertificates, make_certificates
 
 VENDOR_HOST = "developer.download.nvidia.com"
 REPOSITORY = "compute/cuda/repos/wsl-ubuntu/x86_64"
@@ -50,26 +51,41 @@ fi
 """
 
 
-def vendor_folder(cache: Path, say: Callable[[str], None] = lambda text: None) -> Path:
-    """The folder with the built repository, made on first use.
+@dataclass(frozen=True)
+class Vendor:
+    """The vendor's stand-in, built.
 
-    It holds ``srv`` (what the https server serves), ``authority.crt``, ``server.crt`` and ``server.key``.
+    certificates: the authority that the distro believes, and the https server's certificate and key
+    served: the folder that the https server serves
+    """
+
+    certificates: VendorCertificates
+    served: Path
+
+
+def vendor(cache: Path, say: Callable[[str], None] = lambda text: None) -> Vendor:
+    """The vendor's repository and certificates, made on first use and then shared by all twins.
+
     cache: the folder shared by all twins
     Raises DistroError where gpg, dpkg-deb or apt-ftparchive is missing.
     """
 
+    def certify(folder: Path) -> None:
+        made = make_certificates(VENDOR_HOST)
+        for name, data in vars(made).items():
+            file = folder / name
+            file.touch(mode=0o600)
+            file.write_bytes(data)
+
     def build(folder: Path) -> None:
         say("Building the vendor's package repository")
-        certificates = make_certificates(VENDOR_HOST)
-        (folder / "authority.crt").write_bytes(certificates.authority)
-        (folder / "server.crt").write_bytes(certificates.certificate)
-        key = folder / "server.key"
-        key.touch(mode=0o600)
-        key.write_bytes(certificates.key)
-        build_repository(folder / "srv" / REPOSITORY, f"https://{VENDOR_HOST}/{REPOSITORY}/")
+        build_repository(folder / REPOSITORY, f"https://{VENDOR_HOST}/{REPOSITORY}/")
 
-    recipe = Path(__file__).read_bytes() + Path(__file__).with_name("vendor_certificates.py").read_bytes()
-    return built_once(cache / "vendor", key_of(recipe), build)
+    # Apart from each other: the root filesystem believes the authority, so a new one means a new root filesystem.
+    authority = built_once(cache / "vendor-authority", key_of(VENDOR_HOST, "1"), certify)
+    served = built_once(cache / "vendor", key_of(Path(__file__).read_bytes()), build)
+    parts = ((authority / part.name).read_bytes() for part in fields(VendorCertificates))
+    return Vendor(VendorCertificates(*parts), served)
 
 
 def build_repository(folder: Path, address: str) -> None:

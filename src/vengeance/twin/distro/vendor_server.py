@@ -6,6 +6,7 @@ import http.server
 import socket
 import socketserver
 import ssl
+import tempfile
 import threading
 from contextlib import suppress
 from functools import partial
@@ -14,6 +15,7 @@ from os import PathLike
 from pathlib import Path
 
 from vengeance.twin.distro.errors import DistroError
+from vengeance.twin.distro.vendor_repository import Vendor
 
 
 class _Handler(http.server.SimpleHTTPRequestHandler):
@@ -51,20 +53,23 @@ class _Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
 
 
 class VendorServer:
-    """Serves the folder ``vendor/srv`` at ``https://developer.download.nvidia.com`` on one address, port 443."""
+    """Serves the vendor's repository at ``https://developer.download.nvidia.com`` on one address, port 443."""
 
-    def __init__(self, vendor: Path, address: str, log: Path, port: int = 443) -> None:
+    def __init__(self, vendor: Vendor, address: str, log: Path, port: int = 443) -> None:
         """Bind and start.
 
-        vendor: the folder made by ``vendor_folder``
         address: an address of this machine that the distro reaches
         Raises DistroError when the port cannot be had.
         """
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(vendor / "server.crt", vendor / "server.key")
+        # ssl loads from files only.
+        with tempfile.NamedTemporaryFile(prefix="vg-tls-") as file:
+            file.write(vendor.certificates.certificate + vendor.certificates.key)
+            file.flush()
+            context.load_cert_chain(file.name)
         handler = type("_Logging", (_Handler,), {"log_file": log})
         try:
-            self._server = _Server((address, port), partial(handler, directory=str(vendor / "srv")))
+            self._server = _Server((address, port), partial(handler, directory=str(vendor.served)))
         except OSError as problem:
             raise DistroError(
                 f"The vendor's package repository cannot be served at {address}:{port}: {problem.strerror}."
