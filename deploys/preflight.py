@@ -7,6 +7,6 @@ from vengeance.operations import windows, wsl
 if "windows" in host.groups:
     windows.version(name="Windows is new enough", build=host.data.windows_build)
 
-    for each in inventory.get_group("wsl"):
+    for each in inventory.get_group("wsl", default=[]):
         if host.name == f"@winrm/{each.data.wsl_host}":
             wsl.installed(name=f"WSL is there, with {each.data.wsl_distro}", distro=each.data.wsl_distro)

@@ -51,11 +51,20 @@ def run_deploy(inventory_file: Path, request: pytest.FixtureRequest) -> Deploy:
 
 
 @pytest.fixture(scope="session")
+def first_run(run_deploy: Deploy) -> subprocess.CompletedProcess[str]:
+    """The whole deploy on a new twin, with all that pyinfra can be made to say."""
+    finished = run_deploy("deploys/vengeance.py", "--yes", "--diff", "--debug", "-vvv")
+    assert finished.returncode == 0, (
+        f"the deploy on the twin failed:\n{finished.stdout[-5000:]}\n{finished.stderr[-5000:]}"
+    )
+    return finished
+
+
+@pytest.fixture(scope="session")
 def deployed(inventory_file: Path, request: pytest.FixtureRequest) -> None:
     """The twin has been deployed; of the real box it is taken for granted, and shown by the tests."""
     if inventory_file == TWIN:
-        finished = request.getfixturevalue("run_deploy")("deploys/vengeance.py", "--yes")
-        assert finished.returncode == 0, f"the deploy on the twin failed:\n{finished.stdout}\n{finished.stderr}"
+        request.getfixturevalue("first_run")
 
 
 @pytest.fixture(scope="session")

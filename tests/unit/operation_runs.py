@@ -50,7 +50,7 @@ def no_connection(facts: Facts, run: Run, stage: StateStage = StateStage.Execute
         ctx_host.use(host),
         patch.object(host, "get_fact", get_fact),
         patch.object(host, "noop", run.noops.append),
-        patch.object(host, "log", lambda message, *rest: run.logged.append(message)),
+        patch.object(host, "log", lambda message, log_func=None: run.logged.append(message)),
         patch.object(host, "get_temp_filename", lambda *_, **__: "/tmp/temporary"),
     ):
         yield state

@@ -20,11 +20,12 @@ from pyinfra.facts.deb import DebPackages
 from pyinfra.facts.files import Directory, File, Sha1File
 
 import vengeance.operations
-from tests.unit.operation_runs import Run, run_operation
+from tests.unit.operation_runs import Run, no_connection, run_operation
 from vengeance.facts import vllm as vllm_facts
 from vengeance.facts import windows as windows_facts
 from vengeance.facts import wsl as wsl_facts
-from vengeance.operations import cuda, debian, vllm, windows, wsl
+from vengeance.operations import cuda, debian, stage, vllm, windows, wsl
+from vengeance.operations.refusal import refuse
 from vengeance.powershell import Script
 from vengeance.secret import Secret
 
@@ -616,3 +617,42 @@ def test_health_is_asked_only_when_the_deploy_runs() -> None:
     assert run_operation(vllm.healthy, facts, StateStage.Prepare, port=8080).commands == []
     assert "journalctl -u vllm" in refusal(run_operation(vllm.healthy, facts, port=8080))
     assert run_operation(vllm.healthy, {vllm_facts.Health: True}, port=8080).commands == []
+
+
+# --- stage, refusal -----------------------------------------------------------------------------------------
+
+
+class Side:
+    """A host as ``stage`` sees it: its name and its data."""
+
+    def __init__(self, name: str, **data: str) -> None:
+        self.name, self.data = name, data
+
+
+def test_the_two_sides_of_a_box_are_one_machine() -> None:
+    windows_side, other = Side("@winrm/a", winrm_host="10.0.0.1"), Side("@winrm/b")
+    distro = Side("@wsl/a/Ubuntu-24.04", wsl_host="a")
+    assert stage.same_machine(windows_side, distro)  # type: ignore[arg-type]
+    assert stage.same_machine(distro, windows_side)  # type: ignore[arg-type]
+    assert not stage.same_machine(distro, other)  # type: ignore[arg-type]
+    assert not stage.same_machine(windows_side, other)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("failed", "stops"), [("@winrm/a", True), ("@winrm/b", False)])
+def test_a_stage_does_not_begin_when_the_other_side_of_the_box_has_failed(failed: str, stops: bool) -> None:
+    run = Run()
+    with no_connection({}, run) as state:
+        state.inventory.host_data["somewhere"] = {"wsl_host": "a"}
+        state.failed_hosts = {Side(failed)}  # type: ignore[arg-type]
+        run.commands.extend(stage.begins._inner())
+    assert bool(run.commands) is stops
+    if stops:
+        assert f"because {failed} on the same machine has failed" in refusal(run)
+
+
+def test_a_refusal_says_its_sentence_and_fails() -> None:
+    run = Run()
+    with no_connection({}, run) as state:
+        command = refuse("Something is wrong. Mend it so.")
+        assert command.execute(state, state.inventory.get_host("somewhere"), {}) is False
+    assert "Something is wrong. Mend it so." in run.logged[0]

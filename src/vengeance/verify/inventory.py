@@ -36,10 +36,18 @@ def group_data(folder: Path) -> dict[str, dict[str, Any]]:
     return found
 
 
-def groups(file: Path) -> dict[str, list[Any]]:
-    """Return group name -> hosts of an inventory file: its lists, without those that begin with ``_``."""
-    values = runpy.run_path(str(file))
-    return {name: value for name, value in values.items() if isinstance(value, list) and not name.startswith("_")}
+def groups(file: Path) -> dict[str, tuple[list[Any], dict[str, Any]]]:
+    """Return group name -> (hosts, data) of an inventory file: its lists of hosts that do not begin with ``_``."""
+    found: dict[str, tuple[list[Any], dict[str, Any]]] = {}
+    for name, value in runpy.run_path(str(file)).items():
+        hosts, data = value if isinstance(value, tuple) and len(value) == 2 else (value, {})
+        if (
+            not name.startswith("_")
+            and isinstance(hosts, list)
+            and all(isinstance(host, str | tuple) for host in hosts)
+        ):
+            found[name] = (hosts, dict(data))
+    return found
 
 
 def load(file: Path, settings: Path) -> Inventory:
@@ -49,11 +57,12 @@ def load(file: Path, settings: Path) -> Inventory:
     + settings: such as ``group_data``
     """
     by_group, data = groups(file), group_data(settings)
-    hosts = [host for group in by_group.values() for host in group]
-    names = [host[0] if isinstance(host, tuple) else host for host in hosts]
-    by_group.setdefault(file.stem, names)
-    with_data = {name: (group, data.pop(name, {})) for name, group in by_group.items()}
+    names = [host[0] if isinstance(host, tuple) else host for hosts, _ in by_group.values() for host in hosts]
+    names = list(dict.fromkeys(names))
+    by_group.setdefault(file.stem, (names, {}))
+    with_data = {name: (hosts, {**own, **data.pop(name, {})}) for name, (hosts, own) in by_group.items()}
     everywhere = data.pop("all", {})
+    # A connector can put hosts into groups of its own, such as @winrm.
     with_data.update({name: ([], values) for name, values in data.items()})
     return Inventory((names, everywhere), **with_data)  # type: ignore[no-untyped-call]
 
