@@ -74,9 +74,11 @@ class LocalPrograms:
 
     def __init__(self) -> None:
         self.starts: list[Start] = []
+        self.outputs: list[ProcessOutput] = []
 
     def start(self, start: Start, output: ProcessOutput) -> Process:
         self.starts.append(start)
+        self.outputs.append(output)
         if start.command_line.startswith("no-such-program"):
             raise FileNotFoundError(start.command_line)
         return LocalProcess(start, output)

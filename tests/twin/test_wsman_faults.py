@@ -33,8 +33,9 @@ def counted(folder: Path, connection: RawConnection, shell: str) -> None:
     connection.command(shell, f"echo mark >> '{folder / 'marks'}'")
 
 
-def marks(folder: Path) -> int:
-    time.sleep(0.2)
+def marks(folder: Path, served: Served) -> int:
+    for output in served.programs.outputs:
+        assert output.wait(10) == 0
     file = folder / "marks"
     return len(file.read_text().splitlines()) if file.exists() else 0
 
@@ -46,9 +47,9 @@ def test_a_cut_before_leaves_nothing_done(served: Served, tmp_path: Path) -> Non
     counted(tmp_path, connection, shell)
     with pytest.raises(CUT):
         counted(tmp_path, connection, shell)
-    assert marks(tmp_path) == 1
+    assert marks(tmp_path, served) == 1
     counted(tmp_path, served.signed_in(), shell)  # the rule is spent, the shell lives on
-    assert marks(tmp_path) == 2
+    assert marks(tmp_path, served) == 2
 
 
 def test_a_cut_after_leaves_it_done(served: Served, tmp_path: Path) -> None:
@@ -58,7 +59,7 @@ def test_a_cut_after_leaves_it_done(served: Served, tmp_path: Path) -> None:
     counted(tmp_path, connection, shell)
     with pytest.raises(CUT):
         counted(tmp_path, connection, shell)
-    assert marks(tmp_path) == 2
+    assert marks(tmp_path, served) == 2
 
 
 def test_a_receive_cut_after_loses_its_output(served: Served) -> None:
@@ -138,7 +139,7 @@ def test_any_fault_code_can_be_answered_and_nothing_is_done(served: Served, tmp_
     served.server.faults.add({"kind": "fault", "code": code, "action": "Command"})
     with pytest.raises(AssertionError):
         counted(tmp_path, connection, shell)
-    assert marks(tmp_path) == 0
+    assert marks(tmp_path, served) == 0
     served.server.faults.add({"kind": "fault", "code": code})
     answer = connection.send(get_config())
     assert (answer.status, answer.fault) == (500, code)
@@ -150,12 +151,11 @@ def test_a_delay_holds_up_every_request_and_handshake_leg(served: Served) -> Non
     connection = served.signed_in()
     connection.send(get_config())
     connection.send(get_config())
-    assert 4 * 0.06 <= time.monotonic() - began < 4 * 0.06 + 0.3
+    assert 4 * 0.06 <= time.monotonic() - began < 4 * 0.06 + 2
     assert served.server.faults.snapshot()[0]["milliseconds"] == 60
     served.server.faults.clear()
-    began = time.monotonic()
-    connection.send(get_config())
-    assert time.monotonic() - began < 0.06
+    assert connection.send(get_config()).status == 200
+    assert served.server.faults.delay_seconds() == 0
 
 
 def test_delays_of_several_connections_pass_side_by_side(served: Served) -> None:
@@ -167,19 +167,19 @@ def test_delays_of_several_connections_pass_side_by_side(served: Served) -> None
         thread.start()
     for thread in threads:
         thread.join()
-    assert time.monotonic() - began < 0.6
+    assert time.monotonic() - began < 1.5  # one after the other would take 2 s
 
 
 def test_refused_connections_leave_open_ones_alone_and_come_back(served: Served) -> None:
     connection = served.signed_in()
-    served.server.faults.add({"kind": "refuse", "seconds": 0.5})
+    served.server.faults.add({"kind": "refuse", "seconds": 1.5})
     with pytest.raises(ConnectionRefusedError):
         served.signed_in()
     with pytest.raises(ConnectionRefusedError):
         served.signed_in(tls=True)
     assert connection.send(get_config()).status == 200
     assert served.server.faults.snapshot()[0]["kind"] == "refuse"
-    time.sleep(0.6)
+    time.sleep(1.6)
     assert served.signed_in().send(get_config()).status == 200
     assert served.signed_in(tls=True).send(get_config()).status == 200
     assert served.server.faults.snapshot() == []

@@ -55,7 +55,7 @@ class InBackground:
         return self._answer
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it did not happen in time"
@@ -67,6 +67,10 @@ def gone(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except FileNotFoundError:
         return True
+
+
+def wait_for_a_receive(served: Served) -> None:
+    wait_until(lambda: any(shell["waiting"] for shell in served.server.shells.snapshot()))
 
 
 def test_ids_are_upper_case_guids(served: Served) -> None:
@@ -169,7 +173,7 @@ def test_output_and_the_end_come_together_when_the_program_has_ended(served: Ser
     connection = served.signed_in()
     shell = connection.create()
     command = connection.command(shell, "echo out; echo err >&2; exit 7")
-    time.sleep(0.3)
+    assert served.programs.outputs[-1].wait(10) == 7
     answer = connection.receive(shell, command)
     assert answer.streams == {"stdout": b"out\n", "stderr": b"err\n"}
     assert answer.exit_code == 7
@@ -194,7 +198,7 @@ def test_input_for_a_program_that_has_ended_says_the_pipe_has_ended(served: Serv
     connection = served.signed_in()
     shell = connection.create()
     command = connection.command(shell, "exit 3")
-    time.sleep(0.3)
+    assert served.programs.outputs[-1].wait(10) == 3
     assert connection.input(shell, command, b"too late").fault == 109
     assert connection.receive_all(shell, command) == (b"", b"", 3)
 
@@ -217,7 +221,7 @@ def test_a_receive_waits_on_one_connection_while_another_sends(served: Served) -
     slowest = 0.0
     for number in range(50):
         waiting = InBackground(lambda: reader.receive(shell, command))
-        time.sleep(0.005)
+        wait_for_a_receive(served)
         sent = time.monotonic()
         text = f"line {number}\n".encode()
         assert writer.input(shell, command, text).status == 200
@@ -256,9 +260,9 @@ def test_a_receive_whose_client_has_gone_swallows_nothing(served: Served, tls: b
     lost.http.putheader("Content-Length", str(len(body)))
     lost.http.putheader("Content-Type", "multipart/encrypted")
     lost.http.endheaders(body)
-    time.sleep(0.2)  # it waits now
+    wait_for_a_receive(served)
     lost.close()
-    time.sleep(0.1)
+    wait_until(lambda: not served.server.shells.snapshot()[0]["waiting"])
     assert connection.input(shell, command, b"for the living").status == 200
     assert connection.receive(shell, command).streams["stdout"] == b"for the living"
 
@@ -269,6 +273,7 @@ def test_ctrl_c_ends_the_program_and_its_end_is_received(served: Served) -> None
     command = connection.command(shell, "echo begun; sleep 60")
     assert connection.receive(shell, command).streams["stdout"] == b"begun\n"
     waiting = InBackground(lambda: other.receive(shell, command))
+    wait_for_a_receive(served)
     assert connection.signal(shell, command, "ctrl_c").status == 200
     answer = waiting.result()
     assert (answer.status, b"CommandState/Done" in answer.body) == (200, True)
@@ -288,7 +293,7 @@ def test_terminate_kills_the_program_and_aborts_a_waiting_receive(served: Served
     command = connection.command(shell, "echo $$; sleep 60")
     pid = int(connection.receive(shell, command).streams["stdout"])
     waiting = InBackground(lambda: other.receive(shell, command))
-    time.sleep(0.1)
+    wait_for_a_receive(served)
     assert connection.signal(shell, command).status == 200
     assert waiting.result().fault == 995
     assert connection.receive(shell, command).fault == 2150858843
@@ -301,7 +306,7 @@ def test_commands_die_with_their_shell(served: Served) -> None:
     command = connection.command(shell, "echo $$; sleep 60")
     pid = int(connection.receive(shell, command).streams["stdout"])
     waiting = InBackground(lambda: other.receive(shell, command))
-    time.sleep(0.1)
+    wait_for_a_receive(served)
     assert connection.delete(shell).status == 200
     assert waiting.result().fault == 995
     assert connection.receive(shell, command).fault == 2150858843
@@ -327,18 +332,18 @@ def test_a_waiting_receive_is_aborted_even_when_the_program_does_not_end(tmp_pat
         shell = connection.create()
         command = connection.command(shell, "anything")
         waiting = InBackground(lambda: other.receive(shell, command))
-        time.sleep(0.1)
+        wait_for_a_receive(served)
         connection.signal(shell, command)
         assert waiting.result().fault == 995
-        assert waiting.seconds < 1
+        assert waiting.seconds < 5  # and not the 20 s of its OperationTimeout
 
 
 def test_an_idle_shell_dies_and_any_request_keeps_it_alive(served: Served) -> None:
     connection = served.signed_in()
-    shell = connection.create("<rsp:IdleTimeOut>PT1S</rsp:IdleTimeOut>")
+    shell = connection.create("<rsp:IdleTimeOut>PT2S</rsp:IdleTimeOut>")
     command = connection.command(shell, "echo $$; exec sleep 60")
     pid = int(connection.receive(shell, command).streams["stdout"])
-    for _ in range(4):
+    for _ in range(5):
         time.sleep(0.5)
         assert connection.receive(shell, command, timeout="PT0.01S").fault == 2150858793
     wait_until(lambda: gone(pid))
@@ -396,6 +401,27 @@ def test_ten_megabytes_and_every_byte_come_through(served: Served) -> None:
         assert got == block
 
 
+def test_a_program_that_nobody_reads_is_held_up_instead_of_filling_the_memory(served: Served, tmp_path: Path) -> None:
+    connection = served.signed_in()
+    shell = connection.create()
+    count = tmp_path / "count"
+    line = f"i=0; while [ $i -lt 40 ]; do head -c 1000000 /dev/zero; i=$((i+1)); echo $i > '{count}'; done"
+    command = connection.command(shell, line)
+    wait_until(lambda: count.exists() and count.read_text().strip() in ("3", "4", "5"))
+    time.sleep(0.5)
+    assert int(count.read_text()) <= 6
+    got = 0
+    while True:
+        answer = connection.receive(shell, command, max_envelope=512_000)
+        got += len(answer.streams["stdout"])
+        if answer.exit_code is not None:
+            break
+    assert got == 40_000_000
+    held_up = connection.command(shell, "yes")
+    time.sleep(0.2)
+    assert connection.signal(shell, held_up).status == 200
+
+
 def test_stop_cuts_connections_kills_programs_and_start_opens_the_same_ports(served: Served) -> None:
     server = served.server
     connection, other = served.signed_in(), served.signed_in(tls=True)
@@ -413,7 +439,7 @@ def test_stop_cuts_connections_kills_programs_and_start_opens_the_same_ports(ser
 
     waiting = threading.Thread(target=receive)
     waiting.start()
-    time.sleep(0.1)
+    wait_for_a_receive(served)
     server.stop()
     waiting.join(timeout=5)
     assert len(failures) == 1

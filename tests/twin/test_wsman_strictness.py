@@ -227,7 +227,7 @@ def test_an_answer_keeps_to_the_envelope_size_of_its_request(served: Served) -> 
     shell = connection.create()
     for size in (8192, 153_600, 512_000, 4_000_000):
         command = connection.command(shell, "head -c 1000000 /dev/zero")
-        time.sleep(0.2)
+        assert served.programs.outputs[-1].wait(10) == 0
         got = 0
         biggest = 0
         while True:
@@ -245,7 +245,7 @@ def test_many_small_pieces_keep_to_the_envelope_size_too(served: Served) -> None
     shell = connection.create()
     line = "i=0; while [ $i -lt 600 ]; do echo o; echo e >&2; i=$((i+1)); done"
     command = connection.command(shell, line)
-    time.sleep(0.5)
+    assert served.programs.outputs[-1].wait(10) == 0
     out = err = b""
     while True:
         answer = connection.receive(shell, command, max_envelope=8192)
@@ -271,7 +271,7 @@ def test_a_silent_receive_ends_at_the_operation_timeout_capped_by_the_server(
         command = connection.command(shell, "sleep 9")
         began = time.monotonic()
         answer = connection.receive(shell, command, timeout)
-        assert seconds <= time.monotonic() - began < seconds + 0.25
+        assert seconds <= time.monotonic() - began < seconds + 3
         assert (answer.status, answer.fault) == (500, 2150858793)
         assert b"<s:Value>w:TimedOut</s:Value>" in answer.body
 

@@ -20,21 +20,29 @@ from vengeance.twin.wsman.waiting import Waiter
 # XML around one piece of output (element, attributes, GUID) and around a whole ReceiveResponse, rounded up
 STREAM_OVERHEAD = 110
 ANSWER_OVERHEAD = 2048
+# Output that is kept for a client that does not receive, bytes; then the program waits, as it does at a full pipe
+_MOST_HELD = 4 * 1024 * 1024
 
 
-class _WakingOutput(ProcessOutput):
-    """Output that also wakes the Receives that wait for it."""
+class _ShellOutput(ProcessOutput):
+    """Output that wakes the Receives that wait for it, and holds up a program that prints faster than it is read."""
 
     def __init__(self) -> None:
         super().__init__()
         self._wakers: list[Callable[[], None]] = []
         self._wakers_lock = threading.Lock()
+        self._room = threading.Condition()
+        self._held = 0
+        self._unlimited: set[int] = set()
+        self._released = False
 
     def write_stdout(self, data: bytes) -> None:
+        self._await_room(len(data))
         super().write_stdout(data)
         self.wake()
 
     def write_stderr(self, data: bytes) -> None:
+        self._await_room(len(data))
         super().write_stderr(data)
         self.wake()
 
@@ -42,7 +50,39 @@ class _WakingOutput(ProcessOutput):
         super().exit(code)
         self.wake()
 
+    def take(self, limit: int, timeout: float | None) -> tuple[list[tuple[str, bytes]], int | None]:
+        pieces, code = super().take(limit, timeout)
+        if pieces:
+            with self._room:
+                self._held -= sum(len(data) for _, data in pieces)
+                self._room.notify_all()
+        return pieces, code
+
+    def release(self) -> None:
+        """Hold nothing up any more: nobody will read."""
+        with self._room:
+            self._released = True
+            self._room.notify_all()
+        self.wake()
+
+    @contextlib.contextmanager
+    def unlimited(self) -> Iterator[None]:
+        """Let this thread write as much as it likes, for it is one that a waiting client depends on."""
+        thread = threading.get_ident()
+        self._unlimited.add(thread)
+        try:
+            yield
+        finally:
+            self._unlimited.discard(thread)
+
+    @property
+    def waiting(self) -> int:
+        """How many Receives wait."""
+        with self._wakers_lock:
+            return len(self._wakers)
+
     def wake(self) -> None:
+        """Wake the waiting Receives."""
         with self._wakers_lock:
             wakers = list(self._wakers)
         for waker in wakers:
@@ -50,6 +90,7 @@ class _WakingOutput(ProcessOutput):
 
     @contextlib.contextmanager
     def waking(self, waiter: Waiter) -> Iterator[None]:
+        """Wake ``waiter`` at everything that happens in the meantime."""
         with self._wakers_lock:
             self._wakers.append(waiter.wake)
         try:
@@ -57,6 +98,12 @@ class _WakingOutput(ProcessOutput):
         finally:
             with self._wakers_lock:
                 self._wakers.remove(waiter.wake)
+
+    def _await_room(self, size: int) -> None:
+        with self._room:
+            if threading.get_ident() not in self._unlimited:
+                self._room.wait_for(lambda: self._held < _MOST_HELD or self._released)
+            self._held += size
 
 
 @dataclass(frozen=True)
@@ -72,7 +119,7 @@ class Command:
 
     def __init__(self, command_id: str) -> None:
         self.id = command_id
-        self.output = _WakingOutput()
+        self.output = _ShellOutput()
         self.process: Process | None = None
         self._left: deque[tuple[str, bytes]] = deque()
         self._exit_code: int | None = None
@@ -149,14 +196,16 @@ class Command:
     def _write(self, process: Process) -> None:
         while (item := self._input.get()) is not None:
             data, end, written = item
-            if data:
-                process.write(data)
-            if end:
-                process.close_stdin()
+            with self.output.unlimited():
+                if data:
+                    process.write(data)
+                if end:
+                    process.close_stdin()
             written.set()
 
     def interrupt(self) -> None:
         """Ctrl-C: the program ends, and its end is received like any other."""
+        self.output.release()  # terminate() may wait for a thread that a full output holds up
         if self.process is not None:
             self.process.terminate()
 
@@ -164,9 +213,9 @@ class Command:
         """Kill the program and end the Receives that wait for it."""
         self._aborted = True
         self._input.put(None)
+        self.output.release()  # terminate() may wait for a thread that a full output holds up
         if self.process is not None:
             self.process.terminate()
-        self.output.wake()
 
 
 @dataclass
@@ -223,7 +272,8 @@ class Shell:
             codepage=self.codepage,
         )
         try:
-            command.process = launcher.start(start, command.output)
+            with command.output.unlimited():
+                command.process = launcher.start(start, command.output)
         except OSError as error:
             with self.lock:
                 self.commands.pop(command.id, None)
@@ -237,6 +287,18 @@ class Shell:
         with self.lock:
             self.commands.pop(command.id, None)
         command.abort()
+
+    def snapshot(self) -> dict[str, object]:
+        """The shell as a JSON object."""
+        with self.lock:
+            commands = list(self.commands.values())
+        return {
+            "id": self.id,
+            "owner": self.owner.name,
+            "operations": self.operations,
+            "commands": [command.id for command in commands],
+            "waiting": sum(command.output.waiting for command in commands),
+        }
 
     def close(self) -> None:
         """Kill everything that runs in the shell."""
@@ -297,10 +359,7 @@ class Shells:
             shell.close()
 
     def snapshot(self) -> list[dict[str, object]]:
-        """The shells as JSON objects: id, owner, operations, commands that are not yet terminated."""
+        """The shells as JSON objects: id, owner, operations, ids of the commands, number of waiting Receives."""
         with self._lock:
             shells = list(self._shells.values())
-        return [
-            {"id": s.id, "owner": s.owner.name, "operations": s.operations, "commands": sorted(s.commands)}
-            for s in shells
-        ]
+        return [shell.snapshot() for shell in shells]
