@@ -3,7 +3,7 @@
     pyinfra inventory/twin.py deploys/vengeance.py --yes
 
 The same two hosts as in home.py. What differs from the real box is the data below and nothing else: the deploys do not
-know about the twin. VENGEANCE_TWIN names another twin than the one called "default".
+know about the twin. VENGEANCE_TWIN names another twin than the one that `python -m vengeance.twin` means.
 """
 
 import os
@@ -11,13 +11,14 @@ import sys
 
 from vengeance.secret import Secret
 from vengeance.twin.client import Twin
+from vengeance.twin.folders import DEFAULT_NAME
 
 
 def _say(sentence: str) -> None:
     print(f"--> Twin: {sentence}", file=sys.stderr)
 
 
-_twin = Twin(os.environ.get("VENGEANCE_TWIN") or "default")
+_twin = Twin(os.environ.get("VENGEANCE_TWIN") or DEFAULT_NAME)
 _status = _twin.up(on_progress=_say)
 _winrm, _distro = _status["winrm"], _status["distro"]
 

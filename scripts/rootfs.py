@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import sys
+import tempfile
+from pathlib import Path
 
 from vengeance.twin.distro.errors import DistroError
-from vengeance.twin.distro.rootfs import rootfs
+from vengeance.twin.distro.host import DistroHost
 from vengeance.twin.distro.settings import DistroSettings
-from vengeance.twin.distro.vendor_repository import vendor_folder
 
 
 def main() -> int:
     """Build, or say why not."""
-    settings = DistroSettings.from_environment()
-    try:
-        authority = (vendor_folder(settings.cache, print) / "authority.crt").read_bytes()
-        print(rootfs(settings, authority, print).tree)
-    except (DistroError, OSError) as error:
-        print(f"vengeance: {error}", file=sys.stderr)
-        return 1
+    with tempfile.TemporaryDirectory(prefix="vg-rootfs-") as state:
+        try:
+            DistroHost(DistroSettings.from_environment(), Path(state), Path(state, "c"), print).prepare()
+        except (DistroError, OSError) as error:
+            print(f"vengeance: {error}", file=sys.stderr)
+            return 1
     return 0
 
 
