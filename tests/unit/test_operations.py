@@ -8,6 +8,7 @@ import inspect
 import json
 import pkgutil
 import re
+import subprocess
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -488,8 +489,9 @@ def test_a_server_is_installed_verified_enabled_and_started_once() -> None:
     box = Box()
     run = box.run()
     verbs = [text.split("/")[0].strip() for text in run.texts]
-    order = [text for text in run.texts if text.startswith(("systemd-analyze", "install -o", "systemctl"))]
-    assert order[0] == "systemd-analyze verify /etc/vllm/to-check/vllm.service"
+    order = [text for text in run.texts if text.startswith(("sh -c", "install -o", "systemctl"))]
+    assert "systemd-analyze verify" in order[0]
+    assert order[0].endswith(" sh /etc/vllm/to-check/vllm.service")
     assert order[1].startswith("install -o root -g root -m 644 /etc/vllm/to-check/vllm.service /etc/systemd/system/")
     assert order[2:4] == ["systemctl daemon-reload", "systemctl enable vllm.service"]
     assert order[4].startswith("systemctl restart vllm.service || ")
@@ -498,6 +500,31 @@ def test_a_server_is_installed_verified_enabled_and_started_once() -> None:
     ), "the folder is closed before anything lies in it"
     again = box.run()
     assert (again.commands, again.noops, box.starts) == ([], ["vllm.service is as it should be"], 1)
+
+
+@pytest.mark.parametrize(
+    ("said", "code", "right"),
+    [
+        ("", 0, True),
+        ("/lib/systemd/system/other.service:3: Unknown key", 0, True),
+        ("vllm.service: Command /x is not executable", 1, False),
+        ("/etc/vllm/to-check/vllm.service:14: Failed to parse service type, ignoring: nonsense", 0, False),
+    ],
+)
+def test_a_warning_about_the_unit_is_an_error(tmp_path: Path, said: str, code: int, right: bool) -> None:
+    program = tmp_path / "systemd-analyze"
+    program.write_text(
+        f"#!/bin/sh\ntest \"$1 $2\" = 'verify /a/vllm.service' || exit 9\necho '{said}' >&2\nexit {code}\n"
+    )
+    program.chmod(0o755)
+    finished = subprocess.run(
+        ["sh", "-c", vllm._VERIFY, "sh", "/a/vllm.service"],
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+    )
+    assert finished.returncode == (0 if right else 1)
+    assert finished.stderr.strip() == ("" if right else said)
 
 
 @pytest.mark.parametrize(
@@ -557,7 +584,7 @@ def test_an_open_environment_file_is_closed() -> None:
 def test_without_systemd_a_server_is_verified_and_enabled_but_not_started() -> None:
     box = Box()
     texts = box.run(running=False).texts
-    assert any(text.startswith("systemd-analyze verify") for text in texts)
+    assert any("systemd-analyze verify" in text for text in texts)
     assert "systemctl enable vllm.service" in texts
     assert not any("restart" in text or "daemon-reload" in text for text in texts)
     assert box.run(running=False).commands == []
