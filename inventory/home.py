@@ -20,10 +20,11 @@ windows = [
             #                                   (from vengeance.secret import Secret)
             "winrm_password_env": "VENGEANCE_PASSWORD",
             # SHA-256 of the box's certificate, 64 hex digits. In an elevated PowerShell on the box:
-            #   $listener = Get-ChildItem WSMan:\localhost\Listener | Where-Object Keys -eq 'Transport=HTTPS'
-            #   $thumbprint = (Get-ChildItem "WSMan:\localhost\Listener\$($listener.Name)\CertificateThumbprint").Value
-            #   $certificate = Get-Item "Cert:\LocalMachine\My\$thumbprint"
-            #   [BitConverter]::ToString([Security.Cryptography.SHA256]::Create().ComputeHash($certificate.RawData))
+            #   $listener = Get-ChildItem WSMan:\localhost\Listener | Where-Object { $_.Keys -contains 'Transport=HTTPS' }
+            #   $thumbprint = (Get-Item "WSMan:\localhost\Listener\$($listener.Name)\CertificateThumbprint").Value
+            #   $bytes = (Get-Item "Cert:\LocalMachine\My\$thumbprint").RawData
+            #   $hash = [Security.Cryptography.SHA256]::Create().ComputeHash($bytes)
+            #   [BitConverter]::ToString($hash).Replace('-', '')
             # Without it the certificate must be one that this machine trusts (winrm_ca_file).
             # "winrm_certificate_sha256": "…",
         },

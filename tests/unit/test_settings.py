@@ -1,0 +1,69 @@
+"""The group data is the manual: every setting is explained, right by our own checks, and used."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vengeance.box import cuda, python_packages, vllm_flags, wsl_conf
+from vengeance.operations.windows import check_variables
+from vengeance.verify import inventory
+
+ROOT = Path(__file__).resolve().parents[2]
+DATA = inventory.group_data(ROOT / "group_data")
+FROM_THE_CONNECTORS = {"wsl_host", "wsl_distro"}
+
+
+def settings() -> list[tuple[str, str]]:
+    return [(group, name) for group, values in DATA.items() for name in values]
+
+
+def deploy_texts() -> str:
+    return "\n".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "deploys").glob("*.py")))
+
+
+@pytest.mark.parametrize(("group", "name"), settings())
+def test_a_setting_has_a_comment_above_it(group: str, name: str) -> None:
+    lines = (ROOT / "group_data" / f"{group}.py").read_text(encoding="utf-8").splitlines()
+    (number,) = [i for i, line in enumerate(lines) if re.match(rf"{name}\b.*=", line)]
+    assert lines[number - 1].startswith("# ")
+
+
+@pytest.mark.parametrize(("group", "name"), settings())
+def test_a_setting_is_used_by_a_deploy(group: str, name: str) -> None:
+    assert f"host.data.{name}" in deploy_texts()
+
+
+def test_what_the_deploys_use_is_a_setting() -> None:
+    used = set(re.findall(r"\bdata\.([a-z_]+)", deploy_texts()))
+    assert used - {name for _, name in settings()} <= FROM_THE_CONNECTORS
+
+
+def test_no_setting_stands_in_two_groups() -> None:
+    names = [name for _, name in settings()]
+    assert sorted(names) == sorted(set(names))
+
+
+def test_the_settings_pass_our_own_checks() -> None:
+    windows, wsl = DATA["windows"], DATA["wsl"]
+    check_variables(windows["ollama_machine_variables"], "machine", present=True)
+    check_variables(windows["ollama_user_variables"], "user", present=True)
+    wsl_conf.check(wsl["wsl_conf"])
+    assert wsl["wsl_conf"]["user"]["default"] == DATA["all"]["linux_user"]
+    assert wsl["vllm_path"].startswith(f"/home/{DATA['all']['linux_user']}/")
+    assert cuda.toolkit_package(wsl["cuda_toolkit_version"]) == "cuda-toolkit-12-4"
+    assert cuda.breakers(wsl["vllm_system_packages"]) == {}
+    assert "--port 8080" in " ".join(vllm_flags.arguments(wsl["vllm_flags"], wsl["vllm_version"]))
+    requirement = python_packages.parse_requirement(wsl["vllm_package"])
+    assert str(requirement.specifier) == f"=={wsl['vllm_version']}"
+
+
+def test_the_box_at_home_has_its_two_sides() -> None:
+    made: Any = inventory.load(ROOT / "inventory" / "home.py", ROOT / "group_data")
+    assert sorted(host.name for host in made) == ["@winrm/vengeance", "@wsl/vengeance/Ubuntu-24.04"]
+    windows = made.get_host("@winrm/vengeance")
+    assert windows.data.get("winrm_password") is None, "the password is named, not written"
+    assert windows.data.winrm_password_env == "VENGEANCE_PASSWORD"
