@@ -20,8 +20,8 @@ windows = [
             #                                   (from vengeance.secret import Secret)
             "winrm_password_env": "VENGEANCE_PASSWORD",
             # SHA-256 of the box's certificate, 64 hex digits. In an elevated PowerShell on the box:
-            #   $listener = Get-ChildItem WSMan:\localhost\Listener | Where-Object { $_.Keys -contains 'Transport=HTTPS' }
-            #   $thumbprint = (Get-Item "WSMan:\localhost\Listener\$($listener.Name)\CertificateThumbprint").Value
+            #   $https = Get-ChildItem WSMan:\localhost\Listener | Where-Object { $_.Keys -contains 'Transport=HTTPS' }
+            #   $thumbprint = (Get-Item "WSMan:\localhost\Listener\$($https.Name)\CertificateThumbprint").Value
             #   $bytes = (Get-Item "Cert:\LocalMachine\My\$thumbprint").RawData
             #   $hash = [Security.Cryptography.SHA256]::Create().ComputeHash($bytes)
             #   [BitConverter]::ToString($hash).Replace('-', '')
