@@ -155,7 +155,7 @@ class WinRMConnector(BaseConnector):
         plain_line = not (settings["stdin"] or settings["cwd"] or settings["env"])
         if plain_line and (client.settings.mode == "process" or printer is not None):
             on_live = printer.take if printer is not None else None
-            return client.cmd(text, timeout=settings["timeout"], read_only=read_only, on_live=on_live)
+            return client.cmd(text, stdin=b"", timeout=settings["timeout"], read_only=read_only, on_live=on_live)
         parameters = {"file": CMD_EXE, "arguments": f'/d /s /c "{text}"', **settings}
         # Invoke-Program stops the program itself; its own limit is only for when that fails.
         limit = None if settings["timeout"] is None else settings["timeout"] + 10

@@ -20,6 +20,7 @@ from vengeance.winrm.errors import (
     AgentUnavailable,
     CommandTimeout,
     ConnectionLost,
+    InputClosed,
     NothingYet,
     OutcomeUnknown,
     ShellLost,
@@ -57,12 +58,14 @@ class AgentEnded(WireError):
 
     + exit_code: its exit code, unsigned
     + output: the last of what it printed, without the protocol
+    + before_request: it had ended before the request reached it
     """
 
-    def __init__(self, message: str, exit_code: int, output: bytes) -> None:
+    def __init__(self, message: str, exit_code: int, output: bytes, before_request: bool) -> None:
         super().__init__(message)
         self.exit_code = exit_code
         self.output = output
+        self.before_request = before_request
 
 
 class Agent:
@@ -84,6 +87,7 @@ class Agent:
         self._next_id = 0
         self._command = ""
         self._stderr = b""
+        self._ended_before = False
         self.busy = False
         self.alive = False
         self.proof: dict[str, object] = {}
@@ -152,7 +156,7 @@ class Agent:
                 raise AgentGone(f"the agent on {self._place} was lost") from None
             raise
         except AgentEnded as error:
-            if read_only:
+            if read_only or error.before_request:
                 raise AgentGone(f"the agent on {self._place} ended") from None
             raise OutcomeUnknown(
                 f"the {self._kind.name} agent on {self._place} ended (exit code {error.exit_code}) while it ran a "
@@ -244,12 +248,19 @@ class Agent:
             try:
                 self._shell.send(self._command, data)
                 return
+            except InputClosed:
+                # Its last words are still to be received.
+                self._ended_before = not started
+                return
             except (Rejected, Unreachable) as error:
                 if not pause():
                     raise self._given_up(started, error) from error
-            except ConnectionLost as error:
-                if plain:
+            except (ConnectionLost, NothingYet) as error:
+                # Not read in time counts as lost: what arrives twice is dropped by the agent.
+                if plain and isinstance(error, ConnectionLost):
                     raise
+                if plain:
+                    return
                 started = True
                 if not pause():
                     raise self._given_up(started, error) from error
@@ -295,6 +306,7 @@ class Agent:
                     f"the {self._kind.name} agent on {self._place} ended with exit code {received.exit_code}",
                     received.exit_code,
                     self._frames.stray + self._stderr,
+                    self._ended_before,
                 )
 
     @staticmethod

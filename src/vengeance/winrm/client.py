@@ -174,12 +174,16 @@ class WinRMClient:
         self,
         line: str,
         *,
+        stdin: bytes | None = None,
         timeout: float | None = None,
         read_only: bool = False,
         on_live: Callable[[Live], None] | None = None,
     ) -> Result:
-        """Run one cmd.exe command line as a process of its own in the shell; cmd's 8,191 characters apply."""
-        return self._process.run(line, None, timeout, read_only, on_live)
+        """Run one cmd.exe command line as a process of its own in the shell; cmd's 8,191 characters apply.
+
+        + stdin: None leaves it open, b"" ends it at once, which costs a request
+        """
+        return self._process.run(line, stdin, timeout, read_only, on_live)
 
     def upload(self, source: IO[bytes], path: str) -> bool:
         """Write a Windows file; False when it already had this content. ``path`` is absolute."""

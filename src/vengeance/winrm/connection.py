@@ -23,6 +23,7 @@ from vengeance.winrm.errors import (
     ConnectFailed,
     ConnectionLost,
     Fault,
+    InputClosed,
     NothingYet,
     ShellLost,
     SignInRefused,
@@ -39,6 +40,9 @@ OPERATIONS_QUOTA = 2150859174  # 0x803381A6: too many commands were run in this 
 SHELLS_QUOTA = 2150859173
 BUSY = 170
 ABORTED = 995  # the command was ended while a Receive waited for it
+TIMED_OUT = 1460  # a Send that its program did not read in time; the bytes arrive all the same
+# ERROR_BROKEN_PIPE, ERROR_NO_DATA, ERROR_PIPE_NOT_CONNECTED: the program that should read has ended.
+PIPE_CLOSED = (109, 232, 233)
 
 BUSY_WAIT_SECONDS = 5.0
 BUSY_TRIES = 3
@@ -119,6 +123,10 @@ class Connection:
         place = self._settings.place
         if code in (SHELL_UNKNOWN, ABORTED):
             return ShellLost(f"the shell on {place} is gone: {error.reason}")
+        if code == TIMED_OUT:
+            return NothingYet(f"{place} is still at it: {error.reason}")
+        if code in PIPE_CLOSED:
+            return InputClosed(f"the program on {place} has ended: {error.reason}")
         return Fault(f"{place} answered with fault {code}: {error.reason}", code)
 
     def _translate(self, error: Exception) -> WireError:
@@ -136,6 +144,11 @@ class Connection:
                 "password, not the PIN). It was tried once. Check winrm_user and winrm_password"
             )
         if isinstance(error, WinRMTransportError):
+            if error.code == 413:
+                return ConnectFailed(
+                    f"{place} takes no message as large as winrm_envelope_kb = {settings.envelope_kb} allows: set "
+                    "it to the box's own limit (Get-Item WSMan:\\localhost\\MaxEnvelopeSizekb)"
+                )
             if error.code == 400 and self._signed_in:
                 return Rejected(f"{place} refused the request (400)")
             if error.code >= 500 and self._signed_in:

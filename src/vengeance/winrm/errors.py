@@ -34,6 +34,10 @@ class Fault(WireError):
         self.code = code
 
 
+class InputClosed(WireError):
+    """The program has ended, so nothing can be sent to it any more."""
+
+
 class NothingYet(WireError):
     """The box held a Receive for its operation timeout and has no output so far."""
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from vengeance.winrm.connection import Rejected, Unreachable
-from vengeance.winrm.errors import CommandTimeout, ConnectionLost, NothingYet, OutcomeUnknown, ShellLost
+from vengeance.winrm.errors import CommandTimeout, ConnectionLost, InputClosed, NothingYet, OutcomeUnknown, ShellLost
 from vengeance.winrm.frames import Live
 from vengeance.winrm.result import Result
 from vengeance.winrm.shell import Received, Shell, persistently
@@ -30,7 +30,7 @@ class ProcessRunner:
         read_only: bool,
         on_live: Callable[[Live], None] | None,
     ) -> Result:
-        """Run a command line; ``stdin`` None means that it gets none at all.
+        """Run a command line; ``stdin`` None leaves its input open, so a program that reads would wait for ever.
 
         Raises OutcomeUnknown when the connection was cut and it is not known what became of the command, unless
         ``read_only``: then it is run again.
@@ -54,9 +54,7 @@ class ProcessRunner:
         command = self._shell.start(line)
         try:
             if stdin is not None:
-                for start in range(0, len(stdin), _STDIN_PIECE_BYTES):
-                    piece = stdin[start : start + _STDIN_PIECE_BYTES]
-                    self._send(command, piece, end=start + len(piece) == len(stdin))
+                self._send_all(command, stdin)
             result = self._collect(command, timeout, on_live)
         except BaseException:
             self._shell.terminate(command)
@@ -64,10 +62,22 @@ class ProcessRunner:
         self._shell.terminate(command)
         return result
 
+    def _send_all(self, command: str, stdin: bytes) -> None:
+        for start in range(0, len(stdin) or 1, _STDIN_PIECE_BYTES):
+            piece = stdin[start : start + _STDIN_PIECE_BYTES]
+            try:
+                self._send(command, piece, end=start + len(piece) == len(stdin))
+            except InputClosed:
+                # A program may end without reading all that it was given.
+                return
+
     def _send(self, command: str, data: bytes, end: bool = False) -> None:
         while True:
             try:
                 return self._shell.send(command, data, end)
+            except NothingYet:
+                # The program did not read it in time, but it is on its way.
+                return
             except (Rejected, Unreachable):
                 # Refused unread: it did not arrive, so it may be sent again.
                 persistently(self._shell.open)
