@@ -142,9 +142,7 @@ def test_no_module_is_named_after_nothing() -> None:
 @pytest.mark.parametrize("path", sorted(SOURCE.rglob("*.ps1")), ids=lambda p: p.name)
 def test_a_script_is_plain_ascii_with_lf_and_ends_with_a_newline(path: Path) -> None:
     content = path.read_bytes()
-    assert content.isascii(), (
-        "Windows PowerShell 5.1 reads a file without a byte-order mark in the ANSI code page"
-    )
+    assert content.isascii(), "Windows PowerShell 5.1 reads a file without a byte-order mark in the ANSI code page"
     assert b"\r" not in content
     assert content.endswith(b"\n")
     assert b"\t" not in content
@@ -189,8 +187,7 @@ def test_constraints_pin_every_declared_requirement_inside_its_range() -> None:
     wrong = [
         f"{r}: {versions.get(canonicalize_name(r.name))}"
         for r in asked
-        if canonicalize_name(r.name) not in versions
-        or not r.specifier.contains(versions[canonicalize_name(r.name)])
+        if canonicalize_name(r.name) not in versions or not r.specifier.contains(versions[canonicalize_name(r.name)])
     ]
     assert wrong == []
 
@@ -269,9 +266,7 @@ def test_no_file_names_a_package_registry() -> None:
 def test_no_file_names_a_folder_of_the_machine_it_was_written_on() -> None:
     # /home/steam is the box's own user; /home/linuxbrew and the like would be a slip.
     home = re.compile(r"/home/(?!steam\b|USER\b)[a-z_][a-z0-9_-]*|/Users/[a-z]\w*/|/root/\.pyenv")
-    found = [
-        f"{path}: {m[0]}" for path, text in texts() for m in home.finditer(text) if path.suffix != ".ps1"
-    ]
+    found = [f"{path}: {m[0]}" for path, text in texts() for m in home.finditer(text) if path.suffix != ".ps1"]
     assert [line for line in found if not line.startswith("tests/unit/test_project.py")] == []
     above = str(ROOT.parent) + "/"
     if len(ROOT.parent.parts) > 1 and str(ROOT.parent) not in ("/tmp", "/root", "/home"):

@@ -1,0 +1,81 @@
+"""What runs after ``make demo``, and how to look at it."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from vengeance.twin.client import Twin, TwinError
+from vengeance.twin.folders import DEFAULT_NAME
+
+PYTHON = ".venv/bin/python"
+PYINFRA = ".venv/bin/pyinfra inventory/twin.py"
+
+
+def in_distro(twin: Twin, *argv: str) -> str:
+    """What a program in the distro prints, read past everything that this project wrote."""
+    done = twin.distro_exec(argv)
+    return done.stdout.decode(errors="replace").strip() or done.stderr.decode(errors="replace").strip()
+
+
+def main() -> int:
+    """Print the summary."""
+    twin = Twin(os.environ.get("VENGEANCE_TWIN") or DEFAULT_NAME)
+    try:
+        status = twin.status()
+        if status["state"] != "running":
+            print(f"vengeance: the twin {twin.name} does not run: make demo starts it.", file=sys.stderr)
+            return 1
+        winrm, distro = status["winrm"], status["distro"]
+        registry = twin.windows_state().get("registry", {})
+        lines = [
+            "",
+            f"The twin {twin.name!r} runs. Its Windows:",
+            f"  WinRM       {winrm['https']} and {winrm['http']}, user {winrm['user']}",
+            f"              (the password: {PYTHON} -m vengeance.twin status --json)",
+            f"  OLLAMA_*    {environment_of(registry)}",
+        ]
+        if distro["rung"] == "none":
+            lines.append("Its distro does not run here: " + " ".join(distro["missing"]))
+        else:
+            toolkit = in_distro(twin, "sh", "-c", "dpkg-query -W -f '${Package} ${Version}' cuda-toolkit-12-4")
+            lines += [f"Its distro {distro['name']}:", f"  CUDA        {toolkit}"]
+            if distro["rung"] == "namespaces":
+                lines.append(f"  vllm        {in_distro(twin, 'systemctl', 'is-active', 'vllm.service')}")
+            lines += [f"  missing     {sentence}" for sentence in distro["missing"]]
+        ask = "curl -s -H 'Authorization: Bearer the-twins-api-key' http://127.0.0.1:8080/v1/models"
+        lines += [
+            "",
+            "Look at it:",
+            f"  {PYTHON} -m vengeance.twin status",
+            f"  {PYINFRA} fact vengeance.facts.windows.Environment --limit windows",
+            f"  {PYINFRA} exec --limit windows -- hostname",
+            f"  {PYINFRA} exec --limit wsl -- systemctl status vllm --no-pager",
+            f"  {PYTHON} -m vengeance.twin exec -- {ask}",
+            "Run it again (nothing changes), or one stage of it:",
+            f"  {PYINFRA} deploys/vengeance.py --yes",
+            f"  {PYINFRA} deploys/vllm.py --yes",
+            "And end it, or bring it back to a new machine:",
+            f"  {PYTHON} -m vengeance.twin down",
+            f"  {PYTHON} -m vengeance.twin reset",
+        ]
+    except (TwinError, OSError) as error:
+        print(f"vengeance: {error}", file=sys.stderr)
+        return 1
+    print("\n".join(lines))
+    return 0
+
+
+def environment_of(registry: dict[str, dict[str, dict[str, str]]]) -> str:
+    """The Ollama variables in the twin's registry, as text."""
+    found = [
+        f"{name}={value['value']} ({'machine' if key.startswith('HKLM') else 'user'})"
+        for key, values in registry.items()
+        for name, value in values.items()
+        if key.endswith("Environment") and name.upper().startswith("OLLAMA_")
+    ]
+    return ", ".join(found) or "(none)"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
