@@ -352,6 +352,8 @@ class Daemon:
             answer: dict[str, Any]
             try:
                 request = json.loads(line)
+                if not isinstance(request, dict):
+                    raise ControlError(f"A request to the twin is a JSON object, not {type(request).__name__}.")
                 down = request.get("do") == "down"
                 answer = {"ok": True, "result": None if down else self.handle(request)}
             except (ControlError, ValueError) as error:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
@@ -62,6 +64,12 @@ class ProcessOutput:
         """The exit code, None while the program runs."""
         with self._condition:
             return self._exit_code
+
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """What is written and ended inside of this is seen together, not one after the other."""
+        with self._condition:
+            yield
 
     def take(self, limit: int, timeout: float | None) -> tuple[list[tuple[str, bytes]], int | None]:
         """Wait for output or the end, then take at most ``limit`` bytes of it.

@@ -57,6 +57,7 @@ class _Leave(Exception):
 
 def run_agent(run: Run) -> int:
     """loader.ps1: read the agent's text from stdin and run it."""
+    run.console.hold_nothing()
     line = run.stdin.read_line()
     try:
         text = base64.b64decode(line.strip(), validate=True).decode()

@@ -80,7 +80,7 @@ def cmd_exe(run: Run) -> int:
 
 
 def _run_line(run: Run, text: str, strip_always: bool) -> int:
-    if len(text) > LINE_LIMIT:
+    if len(text.lstrip(" ")) > LINE_LIMIT:
         run.error("The command line is too long.")
         return 1
     shell = Interpreter(run)
@@ -158,7 +158,7 @@ class Interpreter:
     def run_line(self, line: str, streams: Streams) -> int:
         """Run one command line; returns the code of its last command."""
         line = expand(line, self.lookup)
-        if len(line) > LINE_LIMIT:
+        if len(line.lstrip(" ")) > LINE_LIMIT:
             return self.fail(streams, "The input line is too long.")
         try:
             node = parse(line)
@@ -383,6 +383,7 @@ class Interpreter:
         stdin.close()
         job = self.run.job
         job.leave_behind(1)
+        self.run.console.hold_nothing()
 
         class Ends(ProcessOutput):
             def exit(self, code: int) -> None:

@@ -79,31 +79,43 @@ _PIECE = re.compile(r"~(-?\d+)?(?:,(-?\d+))?\Z")
 
 def expand(line: str, lookup: Callable[[str], str | None]) -> str:
     """Percent expansion as on a command line: a variable that is not set stays there as it was typed."""
+    done: list[str] = []
+    at = 0
+    while (percent := line.find("%", at)) >= 0:
+        done.append(line[at:percent])
+        match = _REFERENCE.match(line, percent)
+        value = _value(match, lookup) if match else None
+        if match and value is not None:
+            done.append(value)
+            at = match.end()
+        else:
+            # The percent sign stays, and what follows it is looked at anew.
+            done.append("%")
+            at = percent + 1
+    done.append(line[at:])
+    return "".join(done)
 
-    def value(match: re.Match[str]) -> str:
-        found = lookup(match[1])
-        if found is None:
-            return match[0]
-        change = match[2]
-        if change is None:
-            return found
-        piece = _PIECE.match(change)
-        if piece:
-            start = int(piece[1] or 0)
-            start = max(0, len(found) + start) if start < 0 else start
-            if piece[2] is None:
-                return found[start:]
-            count = int(piece[2])
-            return found[start : len(found) + count] if count < 0 else found[start : start + count]
-        old, equals, new = change.partition("=")
-        if not equals or not old:
-            return match[0]
-        if old.startswith("*"):
-            _, hit, tail = _partition(found, old[1:])
-            return new + tail if hit else found
-        return re.sub(re.escape(old), lambda _: new, found, flags=re.IGNORECASE)
 
-    return _REFERENCE.sub(value, line)
+def _value(match: re.Match[str], lookup: Callable[[str], str | None]) -> str | None:
+    found = lookup(match[1])
+    change = match[2]
+    if found is None or change is None:
+        return found
+    piece = _PIECE.match(change)
+    if piece:
+        start = int(piece[1] or 0)
+        start = max(0, len(found) + start) if start < 0 else start
+        if piece[2] is None:
+            return found[start:]
+        count = int(piece[2])
+        return found[start : len(found) + count] if count < 0 else found[start : start + count]
+    old, equals, new = change.partition("=")
+    if not equals or not old:
+        return None
+    if old.startswith("*"):
+        _, hit, tail = _partition(found, old[1:])
+        return new + tail if hit else found
+    return re.sub(re.escape(old), lambda _: new, found, flags=re.IGNORECASE)
 
 
 def _partition(text: str, part: str) -> tuple[str, bool, str]:

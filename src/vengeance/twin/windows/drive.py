@@ -172,7 +172,7 @@ class Drive:
             return self.folder
         *parents, name = full[3:].split("\\")
         folder = self._walk(parents)
-        if folder is None or not folder.is_dir() or not self._inside(folder):
+        if folder is None or not folder.is_dir() or not self._really_inside(folder):
             raise Win32Error(errors.PATH_NOT_FOUND, full)
         return self._child(folder, name) or folder / name
 
@@ -209,10 +209,18 @@ class Drive:
         return None
 
     def _inside(self, found: Path) -> bool:
+        # A link itself is in the drive, wherever it points to.
+        return self._really_inside(found.parent if found.is_symlink() and found != self.folder else found)
+
+    def _really_inside(self, found: Path) -> bool:
         # A link that Linux made in /mnt/c must not lead out of the drive.
         root = os.path.realpath(self.folder)
-        real = os.path.realpath(found.parent if found.is_symlink() else found)
+        real = os.path.realpath(found)
         return real == root or real.startswith(root + os.sep)
+
+    def _check_inside(self, found: Path, full: str) -> None:
+        if not self._really_inside(found):
+            raise Win32Error(errors.ACCESS_DENIED, full)
 
     @staticmethod
     def _check_allowed(full: str) -> None:
@@ -251,6 +259,7 @@ class Drive:
         found = self._existing(path, cwd)
         if not found.is_dir():
             raise Win32Error(errors.DIRECTORY, path)
+        self._check_inside(found, path)
         return [self._entry(found / name) for name in sorted(os.listdir(found), key=str.upper)]
 
     def entry(self, path: str, cwd: str = "C:\\") -> Entry:
@@ -302,6 +311,7 @@ class Drive:
     def open_to_read(self, path: str, cwd: str = "C:\\") -> BinaryIO:
         """Open a file for reading."""
         host = self._existing(path, cwd)
+        self._check_inside(host, self.absolute(path, cwd))
         if host.is_dir():
             raise Win32Error(errors.ACCESS_DENIED, self.absolute(path, cwd))
         try:
@@ -318,6 +328,7 @@ class Drive:
         """Create or overwrite a file, or open it at its end."""
         host = self.place(path, cwd)
         full = self.absolute(path, cwd)
+        self._check_inside(host, full)
         if host.is_dir() or (host.exists() and not host.stat().st_mode & stat.S_IWUSR):
             raise Win32Error(errors.ACCESS_DENIED, full)
         return DriveFile(self, host, full, append)
@@ -331,6 +342,7 @@ class Drive:
         """Cut or extend a file, made if it is not there, to ``offset`` bytes and append ``data``."""
         host = self.place(path, cwd)
         full = self.absolute(path, cwd)
+        self._check_inside(host, full)
         if host.is_dir():
             raise Win32Error(errors.ACCESS_DENIED, full)
         before = host.stat().st_size if host.exists() else 0

@@ -17,14 +17,15 @@ from vengeance.twin.process import Process, ProcessOutput, Start
 from vengeance.twin.windows.arguments import split_program
 from vengeance.twin.windows.environment import Environment, block
 from vengeance.twin.windows.errors import Win32Error
-from vengeance.twin.windows.pipes import InputPipe, Job, Killed
-from vengeance.twin.windows.program import CMD, INBOX_WSL, Console, Program, Run
+from vengeance.twin.windows.pipes import InputPipe, Job, Killed, Outlet
+from vengeance.twin.windows.program import CMD, INBOX_WSL, Console, Program, Run, Writer
 from vengeance.twin.windows.state import RunningProcess, State, to_text
 
 # What Windows gives to a process that was ended by TerminateProcess(handle, 1), as taskkill and WinRM do.
 KILLED = 1
 # A fault in the twin's own code looks like a crashed program: STATUS_FATAL_APP_EXIT.
 CRASHED = 0x40000015
+_SOONEST_SHUTDOWN = 0.5
 
 
 class LinuxSide(Protocol):
@@ -52,15 +53,26 @@ def _default_quota() -> WsmanQuota:
     }
 
 
+def _guarded(job: Job, write: Writer) -> Writer:
+    """A writer that ends who writes once the job is over."""
+
+    def guarded_write(data: bytes) -> None:
+        job.check()
+        if data:
+            write(data)
+
+    return guarded_write
+
+
 class Child:
     """A program that runs in a thread of its own; this is what the WinRM server holds."""
 
-    def __init__(self, windows: Windows, run: Run, output: ProcessOutput, program: Program | None = None) -> None:
+    def __init__(self, windows: Windows, run: Run, output: ProcessOutput, finish: Callable[[int], None]) -> None:
         self.run = run
         self.job = run.job
         self.output = output
         self._windows = windows
-        self._program = program
+        self._finish = finish
         self._release = self.job.on_stop(self._stopped)
         self._thread = threading.Thread(target=self._body, name=run.image, daemon=True)
         self._thread.start()
@@ -68,7 +80,7 @@ class Child:
     def _body(self) -> None:
         code = KILLED
         try:
-            code = self._windows.execute(self.run, self._program)
+            code = self._windows.execute(self.run)
         except Killed:
             pass
         except Exception:
@@ -77,7 +89,7 @@ class Child:
         finally:
             self.run.stdin.abandon()
             self._release()
-            self.output.exit(code)
+            self._finish(code)
 
     def _stopped(self) -> None:
         self.run.stdin.abandon()
@@ -171,14 +183,7 @@ class Windows:
         if not self.drive.is_directory(cwd, f"C:\\Users\\{user}"):
             raise NotADirectoryError(f"{cwd} is no directory on the twin's Windows.")
         job = Job()
-
-        def guarded(write: Callable[[bytes], None]) -> Callable[[bytes], None]:
-            def guarded_write(data: bytes) -> None:
-                job.check()
-                write(data)
-
-            return guarded_write
-
+        outlet = Outlet(output)
         run = Run(
             windows=self,
             job=job,
@@ -188,38 +193,30 @@ class Windows:
             cwd=self.drive.shown(cwd, f"C:\\Users\\{user}"),
             user=user,
             stdin=InputPipe(),
-            stdout=guarded(output.write_stdout),
-            stderr=guarded(output.write_stderr),
-            console=Console(start.codepage, start.console_mode_stdin),
+            stdout=_guarded(job, lambda data: outlet.write("stdout", data)),
+            stderr=_guarded(job, lambda data: outlet.write("stderr", data)),
+            console=Console(start.codepage, start.console_mode_stdin, outlet.hold_nothing),
         )
-        return Child(self, run, output)
+        return Child(self, run, output, outlet.finish)
 
     def spawn(self, parent: Run, output: ProcessOutput, **changes: object) -> Child:
         """Run a program beside its parent, as part of its job; ``changes`` are fields of Run."""
         job = Job()
         release = parent.job.on_stop(job.stop)
-
-        def guarded(write: Callable[[bytes], None]) -> Callable[[bytes], None]:
-            def guarded_write(data: bytes) -> None:
-                job.check()
-                write(data)
-
-            return guarded_write
-
-        changes.setdefault("stdout", guarded(output.write_stdout))
-        changes.setdefault("stderr", guarded(output.write_stderr))
+        changes.setdefault("stdout", _guarded(job, output.write_stdout))
+        changes.setdefault("stderr", _guarded(job, output.write_stderr))
         changes.setdefault("environment", parent.environment.copy())
         run = replace(parent, job=job, **changes)  # type: ignore[arg-type]
-        child = Child(self, run, output)
+        child = Child(self, run, output, output.exit)
         job.on_stop(release)
         return child
 
-    def execute(self, run: Run, program: Program | None = None) -> int:
+    def execute(self, run: Run) -> int:
         """Run a program in this thread; returns its exit code, 0 to 4294967295.
 
         CannotStart when Windows would not start it.
         """
-        program = program or self.program(run.image)
+        program = self.program(run.image)
         with self._lock:
             run.pid = next(self._pids) * 4
             parent = 0
@@ -310,7 +307,8 @@ class Windows:
         with self._lock:
             if self._shutdown is not None:
                 return False
-            self._shutdown = threading.Timer(seconds, self._shut_down, (again,))
+            # Even "now" takes Windows a moment, in which the one who asked for it gets his answer.
+            self._shutdown = threading.Timer(max(seconds, _SOONEST_SHUTDOWN), self._shut_down, (again,))
             self._shutdown.daemon = True
             self._shutdown.start()
             return True

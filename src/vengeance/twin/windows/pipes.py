@@ -207,3 +207,57 @@ class ForwardingOutput(ProcessOutput):
         """Remember the exit code and wake who waits."""
         super().exit(code)
         self._on_exit()
+
+
+class Outlet:
+    """Holds a command's output back for a moment, so that a short command's output and end arrive together.
+
+    Windows answers a short command with one Receive that has all of it (recorded: test_winrs_standard).
+    """
+
+    HOLD_SECONDS = 0.02
+    HOLD_BYTES = 32_768
+
+    def __init__(self, output: ProcessOutput) -> None:
+        self._output = output
+        self._lock = threading.RLock()
+        self._pieces: list[tuple[str, bytes]] = []
+        self._size = 0
+        self._direct = False
+        self._timer: threading.Timer | None = None
+
+    def write(self, stream: str, data: bytes) -> None:
+        """Take bytes for ``stdout`` or ``stderr``."""
+        with self._lock:
+            self._pieces.append((stream, data))
+            self._size += len(data)
+            if self._direct or self._size >= self.HOLD_BYTES:
+                self.flush()
+            elif self._timer is None:
+                self._timer = threading.Timer(self.HOLD_SECONDS, self.flush)
+                self._timer.daemon = True
+                self._timer.start()
+
+    def flush(self) -> None:
+        """Pass on what is held."""
+        with self._lock:
+            timer, self._timer = self._timer, None
+            if timer is not None:
+                timer.cancel()
+            pieces, self._pieces, self._size = self._pieces, [], 0
+            for stream, data in pieces:
+                (self._output.write_stdout if stream == "stdout" else self._output.write_stderr)(data)
+
+    def hold_nothing(self) -> None:
+        """Pass everything on at once from now on: a protocol is spoken, or somebody else prints."""
+        with self._lock:
+            self._direct = True
+            self.flush()
+
+    def finish(self, code: int) -> None:
+        """Pass on what is held together with the end of the command."""
+        with self._lock, self._output.at_once():
+            self.flush()
+            self._output.exit(code)
+            # What a background program prints later is not held.
+            self._direct = True

@@ -29,10 +29,12 @@ class Console:
 
     codepage: of what they print, WINRS_CODEPAGE until ``chcp`` changes it
     mode_stdin: WINRS_CONSOLEMODE_STDIN
+    hold_nothing: have what is printed passed on at once from now on
     """
 
     codepage: int = 437
     mode_stdin: bool = True
+    hold_nothing: Callable[[], None] = lambda: None
 
     @property
     def codec(self) -> str:

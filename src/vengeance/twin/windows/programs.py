@@ -461,6 +461,7 @@ def wsl(run: Run) -> int:
         text = "This twin was started without a distro, so its wsl.exe does nothing: start it without --no-distro.\r\n"
         run.stdout(text.encode("utf-8" if utf8 else "utf-16-le"))
         return WSL_FAILED
+    run.console.hold_nothing()
     output = ForwardingOutput(run.stdout, run.stderr, on_exit=run.stdin.wake)
     start = Start(
         command_line=f'"{run.image}"{run.arguments}',

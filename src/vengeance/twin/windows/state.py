@@ -39,11 +39,15 @@ def write_json(path: Path, data: object) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Read such a file; {} when there is none."""
+    """Read such a file; {} when there is none, ValueError with a sentence when it is damaged."""
     try:
         data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
+    except ValueError as error:
+        raise ValueError(
+            f"{path} cannot be read ({error}): bring the twin back to new with 'python -m vengeance.twin reset'."
+        ) from error
     return data
 
 
