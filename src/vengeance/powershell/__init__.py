@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import TypeAlias
 
 from pyinfra.api.command import StringCommand
 
-JSON: TypeAlias = "str | int | float | bool | None | list[JSON] | Mapping[str, JSON]"
+JSON: TypeAlias = "str | int | float | bool | list[JSON] | Mapping[str, JSON] | None"
 
 _FOLDER = Path(__file__).parent
 
 
-@lru_cache(maxsize=None)
+@cache
 def load(name: str) -> str:
     """Return the exact text of a shipped script, with LF line ends.
 
