@@ -70,7 +70,7 @@ class Twin:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 start_new_session=True,
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
+                env={**os.environ, "PYTHONPATH": _with_this_package(os.environ.get("PYTHONPATH"))},
             )
         if process.stdout is None:
             raise TwinError("The twin's process has no output to read.")
@@ -285,6 +285,12 @@ class Twin:
         if not isinstance(result, dict):
             raise TwinError(f"The twin answered {result!r}, which is no object.")
         return result
+
+
+def _with_this_package(path: str | None) -> str:
+    # It runs in another directory, where a package that is not installed would not be found.
+    here = str(Path(__file__).resolve().parents[2])
+    return here if not path else os.pathsep.join((here, path))
 
 
 def all_twins() -> list[Twin]:

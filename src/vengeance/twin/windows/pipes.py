@@ -224,6 +224,7 @@ class Outlet:
         self._pieces: list[tuple[str, bytes]] = []
         self._size = 0
         self._direct = False
+        self._passed_on = False
         self._timer: threading.Timer | None = None
 
     def write(self, stream: str, data: bytes) -> None:
@@ -245,6 +246,7 @@ class Outlet:
             if timer is not None:
                 timer.cancel()
             pieces, self._pieces, self._size = self._pieces, [], 0
+            self._passed_on = self._passed_on or bool(pieces)
             for stream, data in pieces:
                 (self._output.write_stdout if stream == "stdout" else self._output.write_stderr)(data)
 
@@ -256,8 +258,14 @@ class Outlet:
 
     def finish(self, code: int) -> None:
         """Pass on what is held together with the end of the command."""
-        with self._lock, self._output.at_once():
-            self.flush()
-            self._output.exit(code)
+        with self._lock:
+            if self._passed_on:
+                # It may have to wait for a reader now, which must not happen within at_once().
+                self.flush()
+                self._output.exit(code)
+            else:
+                with self._output.at_once():
+                    self.flush()
+                    self._output.exit(code)
             # What a background program prints later is not held.
             self._direct = True
