@@ -13,7 +13,7 @@ from vengeance.winrm.settings import WinRMSettings
 if TYPE_CHECKING:
     from pyinfra.api.state import State
 
-    from vengeance.winrm.client import WinRMClient
+    from vengeance.winrm.client import AgentTexts, WinRMClient
 
 
 class _Entry:
@@ -25,26 +25,32 @@ class _Entry:
 _pools: weakref.WeakKeyDictionary[State, dict[str, _Entry]] = weakref.WeakKeyDictionary()
 
 
+def agent_texts() -> AgentTexts:
+    """Return the PowerShell of the agent as the client takes it."""
+    from vengeance.winrm.client import AgentTexts
+
+    return AgentTexts(
+        loader=load("agent/loader"),
+        agent=load("agent/agent"),
+        process=load("agent/process"),
+        write_chunk=load("agent/write-chunk"),
+        read_chunk=load("agent/read-chunk"),
+    )
+
+
 def acquire(state: State, name: str, settings: WinRMSettings) -> WinRMClient:
     """Return the client for the Windows machine called ``name`` in this run, connected.
 
     Raises OSError when there is no connection to be had. Give it back with ``release``.
     """
     # pywinrm and requests take a third of a second to import, and pyinfra loads every connector at each start.
-    from vengeance.winrm.client import AgentTexts, WinRMClient
+    from vengeance.winrm.client import WinRMClient
 
     pool = _pools.setdefault(state, {})
     entry = pool.get(name)
     if entry is None:
-        texts = AgentTexts(
-            loader=load("agent/loader"),
-            agent=load("agent/agent"),
-            process=load("agent/process"),
-            write_chunk=load("agent/write-chunk"),
-            read_chunk=load("agent/read-chunk"),
-        )
         entry = pool[name] = _Entry(
-            WinRMClient(settings, texts, lambda message: logger.warning("%s: %s", name, message))
+            WinRMClient(settings, agent_texts(), lambda message: logger.warning("%s: %s", name, message))
         )
     entry.users += 1
     try:

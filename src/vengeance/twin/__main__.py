@@ -21,6 +21,7 @@ faults, one or more at a time (numbers of requests count from when the rule is s
   code N X           answer request N with the WSMan fault code X, for example 2150858843
   bad-request N      answer request N with HTTP 400
   refuse S           let no connection in for S seconds
+  add-type           Add-Type fails, as where AppLocker blocks the compiler: the agent cannot start
   disk-full BYTES    only so many bytes more can be written to C:; 'off' takes that away
   clear              end all of them
 """
@@ -113,8 +114,8 @@ def parse_faults(words: Sequence[str], action: str | None, times: int | None) ->
                 rule = {"kind": "disk_full", "bytes": None}
             else:
                 rule = {"kind": "disk_full", "bytes": number("a number of bytes, or 'off'", 0)}
-        elif kind == "clear":
-            rule = {"kind": "clear"}
+        elif kind in ("clear", "add-type"):
+            rule = {"kind": kind.replace("-", "_")}
         else:
             raise ValueError(f"There is no fault {kind!r}.\n{_FAULTS}")
         if rule["kind"] in ("cut_before", "cut_after", "bad_request", "fault"):

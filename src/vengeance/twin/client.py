@@ -154,7 +154,7 @@ class Twin:
         """Set a fault; returns all that are in force.
 
         + kind: ``cut_before``, ``cut_after``, ``delay``, ``fault``, ``bad_request``, ``refuse`` with the fields of
-          ``FaultRule``; ``disk_full`` with ``bytes`` (None ends it); ``clear`` ends all
+          ``FaultRule``; ``disk_full`` with ``bytes`` (None ends it); ``add_type``; ``clear`` ends all
         """
         return self._object(self._ask({"do": "fault", "rule": {"kind": kind, **fields}}))
 

@@ -196,6 +196,7 @@ class Daemon:
             "boot_time": self.windows.state.boot_time.isoformat(),
             "disk_free_bytes": self.windows.drive.free_bytes,
             "faults": self.faults.snapshot(),
+            "shells": self.server.shells.snapshot(),
             "log": str(self.log_file),
             "control": str(self.control),
             "pid": os.getpid(),
@@ -238,6 +239,9 @@ class Daemon:
         if kind == "clear":
             self.faults.clear()
             self.windows.state.set_free_bytes(None)
+            self.windows.add_type_blocked = False
+        elif kind == "add_type":
+            self.windows.add_type_blocked = True
         elif kind == "disk_full":
             free = rule.get("bytes", 0)
             if free is not None and (not isinstance(free, int) or free < 0):

@@ -71,6 +71,11 @@ def run_agent(run: Run) -> int:
     if not is_part(text, "agent/agent"):
         run.error(refusal(text))
         return 1
+    if run.windows.add_type_blocked:
+        run.error(
+            "Add-Type : This program is blocked by group policy. For more information, contact your administrator."
+        )
+        return 1
     return _Agent(run).serve()
 
 

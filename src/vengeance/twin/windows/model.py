@@ -143,6 +143,8 @@ class Windows:
         self.restart = restart
         self.log = log
         self.process_starts: Counter[str] = Counter()
+        # As AppLocker does with csc.exe: PowerShell itself runs, Add-Type does not.
+        self.add_type_blocked = False
         self._programs = programs()
         self._pids = itertools.count(1000 + os.getpid() % 500)
         self._jobs: dict[int, Job] = {}
