@@ -483,9 +483,9 @@ def changed_operations(output: str) -> int:
     totals = [line.split() for line in plain.splitlines() if line.split()[:2] == ["Grand", "total"]]
     if not totals:
         raise RuntimeError(f"pyinfra printed no table of results: {plain[-600:]}")
-    # Grand total | hosts | operations | changed | no change | errors ...
-    numbers = [int(word) for word in totals[-1] if word.isdigit()]
-    return numbers[1]
+    # Grand total, operations on hosts, success, error, no change; a dash is none.
+    success = totals[-1][3]
+    return 0 if success == "-" else int(success)
 
 
 # --- ten at once -------------------------------------------------------------------------------------------
