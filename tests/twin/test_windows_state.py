@@ -170,13 +170,16 @@ def test_processes_stand_on_the_disk_with_their_environment(box: Box) -> None:
     process, _ = box.start("set DEEP=1& ping -t localhost", environment={"OUTER": "o"})
     deadline = time.monotonic() + 5
     found: dict[str, dict[str, str]] = {}
+    pids: dict[str, tuple[int, int]] = {}
     while "ping.exe" not in found and time.monotonic() < deadline:
         listed = json.loads((box.folder / "processes.json").read_text())["processes"]
         found = {p["image"].rpartition("\\")[2]: p["environment"] for p in listed}
+        pids = {p["image"].rpartition("\\")[2]: (p["pid"], p["parent"]) for p in listed}
         time.sleep(0.01)
     assert found["ping.exe"]["DEEP"] == "1"
     assert found["ping.exe"]["OUTER"] == "o"
     assert "DEEP" not in found["cmd.exe"]
+    assert pids["ping.exe"][1] == pids["cmd.exe"][0]
     process.terminate()
 
 

@@ -17,12 +17,13 @@ import signal
 import socket
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from vengeance.powershell.windows import WsmanQuota
 from vengeance.twin.distro.errors import DistroError
@@ -421,6 +422,20 @@ def _log(text: str) -> None:
     print(f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%SZ} {text}", file=sys.stderr, flush=True)
 
 
+def _locked(lock: IO[str], patience: float = 1.0) -> bool:
+    # Whoever asks whether the twin runs holds the lock for a moment, too.
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.01)
+        else:
+            return True
+
+
 def main() -> int:
     """Run the daemon of one twin."""
     parser = argparse.ArgumentParser(prog="vengeance.twin.daemon", description="Use 'python -m vengeance.twin up'.")
@@ -430,9 +445,7 @@ def main() -> int:
     arguments = parser.parse_args()
     folder: Path = arguments.folder
     lock = (folder / "daemon.lock").open("a+")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    if not _locked(lock):
         print(json.dumps({"error": f"Another process runs the twin in {folder}."}), flush=True)
         return 1
     lock.truncate(0)

@@ -220,8 +220,8 @@ class Windows:
         """
         program = self.program(run.image)
         with self._lock:
-            run.pid = next(self._pids) * 4
-            parent = 0
+            # A run is copied from the one that starts it, so it still bears its parent's number.
+            parent, run.pid = run.pid, next(self._pids) * 4
             self._jobs[run.pid] = run.job
             name = run.image.rpartition("\\")[2].lower()
             self.process_starts[name] += 1
