@@ -235,7 +235,6 @@ class Agent:
                         "it was finished is not known. Look at the box, then run again"
                     ) from error
             except ShellLost as error:
-                self._shell.forget()
                 raise OutcomeUnknown(
                     f"the shell on {self._place} was lost while it ran a command (a reboot, or WinRM was restarted): "
                     "whether the command was finished is not known. Look at the box, then run again"
@@ -265,7 +264,6 @@ class Agent:
                 if not pause():
                     raise self._given_up(started, error) from error
             except ShellLost as error:
-                self._shell.forget()
                 self.alive = False
                 raise self._given_up(started, error) from error
 

@@ -123,15 +123,6 @@ class WinRMClient:
             self._connection.close()
             _open_clients.discard(self)
 
-    def forget(self) -> None:
-        """Drop everything without asking the box, which has gone away (a reboot)."""
-        with self._lock:
-            for agent in self._agents.values():
-                agent.leave()
-            self._agents.clear()
-            self._shell.forget()
-            self._connection.close()
-
     # Windows
 
     def powershell(
@@ -330,7 +321,7 @@ class WinRMClient:
         try:
             agent.start()
         except ShellLost as error:
-            self._shell.forget()
+            # The next start finds out whether it was the shell or only the command, and opens another if need be.
             raise ConnectionLost(str(error)) from error
         except AgentEnded as error:
             if key == _POWERSHELL:

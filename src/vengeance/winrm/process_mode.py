@@ -39,8 +39,6 @@ class ProcessRunner:
             try:
                 return self._run_once(line, stdin, timeout, on_live)
             except (ConnectionLost, ShellLost) as error:
-                if isinstance(error, ShellLost):
-                    self._shell.forget()
                 if not read_only or attempt == 3:
                     raise OutcomeUnknown(
                         f"the connection was lost ({error}) during a command: whether it was finished is not known. "

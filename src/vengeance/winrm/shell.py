@@ -158,10 +158,6 @@ class Shell:
         except (WireError, NothingYet):
             return
 
-    def forget(self) -> None:
-        """Take note that the shell is gone from the box."""
-        self._shell_id = None
-
     def _known(self) -> str:
         if self._shell_id is None:
             raise ShellLost("the shell is gone")
