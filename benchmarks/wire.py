@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import base64
-import concurrent.futures
 import hashlib
 import importlib.util
 import io
@@ -492,23 +491,27 @@ def changed_operations(output: str) -> int:
 
 
 def in_parallel(benches: list[Bench], commands: int) -> tuple[float, float]:
-    """Seconds for ``commands`` commands on the first twin alone, and on all of them at the same time."""
-    run = our_windows_commands(commands, "agent", True)
+    """Seconds for ``commands`` commands on the first twin alone, and on all at once; the best of three tries.
+
+    In a process of its own: pyinfra's greenlets need Python's threads replaced before anything else is loaded.
+    """
     for bench in benches:
         bench.delay(DELAY_MS)
     try:
-        began = time.perf_counter()
-        run(benches[0].endpoint)
-        alone = time.perf_counter() - began
-        with concurrent.futures.ThreadPoolExecutor(len(benches)) as pool:
-            began = time.perf_counter()
-            for future in [pool.submit(run, bench.endpoint) for bench in benches]:
-                future.result()
-            together = time.perf_counter() - began
+        done = subprocess.run(
+            [sys.executable, str(Path(__file__).with_name("parallel.py"))],
+            input=json.dumps({"endpoints": [bench.endpoint for bench in benches], "commands": commands}),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
     finally:
         for bench in benches:
             bench.delay(0)
-    return alone, together
+    if done.returncode != 0:
+        raise RuntimeError(f"benchmarks/parallel.py ended with {done.returncode}: {done.stderr[-2000:]}")
+    measured = json.loads(done.stdout)
+    return measured["alone"], measured["together"]
 
 
 # --- all of it ---------------------------------------------------------------------------------------------
@@ -606,7 +609,9 @@ def parallel_part(report: Report, hosts: int, commands: int) -> None:
             bench.down()
     report.rows.append(Row(f"ours, 1 twin, {commands} commands", seconds_delayed=alone))
     report.rows.append(Row(f"ours, {hosts} twins in parallel, {commands} each", seconds_delayed=together))
-    report.judge(f"{hosts} twins in parallel at 20 ms against one", together / alone, 1.3, " times")
+    report.judge(
+        f"{hosts} twins in parallel at 20 ms against one, in greenlets, best of 3", together / alone, 1.3, " times"
+    )
 
 
 PARTS = ("commands", "transfers", "deploy", "parallel")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import threading
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -29,12 +29,15 @@ MACHINE_SID = "S-1-5-21-1004336348-1177238915-682003330"
 _FILE_TIME_EPOCH = datetime(1601, 1, 1, tzinfo=timezone.utc)
 
 
-def write_json(path: Path, data: object) -> None:
-    """Write a file that only its owner may read, in one step for whoever reads it."""
+def write_json(path: Path, data: object, indent: int | None = 1) -> None:
+    """Write a file that only its owner may read, in one step for whoever reads it.
+
+    indent: None for a file that is written often: without indentation the encoder is several times faster
+    """
     new = path.with_name(f"{path.name}.{os.getpid()}.{threading.get_ident()}.new")
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        json.dump(data, file, ensure_ascii=False, indent=1)
+        file.write(json.dumps(data, ensure_ascii=False, indent=indent))
     os.replace(new, path)
 
 
@@ -127,7 +130,7 @@ class State:
     def save_processes(self) -> None:
         """Write processes.json."""
         with self._lock:
-            write_json(self.processes_file, {"processes": [asdict(p) for p in self.processes.values()]})
+            write_json(self.processes_file, {"processes": [vars(p) for p in self.processes.values()]}, indent=None)
 
     def process_started(self, process: RunningProcess) -> None:
         """Add a process to the list."""
