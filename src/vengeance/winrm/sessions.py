@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import base64
+import uuid
 from typing import Any
+from xml.etree import ElementTree
+from xml.sax.saxutils import escape, quoteattr
 
 import requests
 import requests_ntlm
@@ -143,6 +146,32 @@ class BoxTransport(Transport):  # type: ignore[misc,unused-ignore]
             self.read_timeout_sec = timeouts
 
 
+# Send and Receive are nearly all that travels: put together as text they cost a fraction of what pywinrm's
+# dictionaries do, and ten boxes at once are held up by this machine's processor alone.
+_ENVELOPE = (
+    '<?xml version="1.0" encoding="utf-8"?>'
+    '<env:Envelope xmlns:env="http://www.w3.org/2003/05/soap-envelope"'
+    ' xmlns:a="http://schemas.xmlsoap.org/ws/2004/08/addressing"'
+    ' xmlns:w="http://schemas.dmtf.org/wbem/wsman/1/wsman.xsd"'
+    ' xmlns:p="http://schemas.microsoft.com/wbem/wsman/1/wsman.xsd"'
+    ' xmlns:rsp="http://schemas.microsoft.com/wbem/wsman/1/windows/shell">'
+    "<env:Header><a:To>{to}</a:To><a:ReplyTo>"
+    '<a:Address mustUnderstand="true">http://schemas.xmlsoap.org/ws/2004/08/addressing/role/anonymous</a:Address>'
+    "</a:ReplyTo>"
+    '<w:MaxEnvelopeSize mustUnderstand="true">{envelope}</w:MaxEnvelopeSize>'
+    "<a:MessageID>uuid:{message}</a:MessageID>"
+    '<w:Locale mustUnderstand="false" xml:lang="en-US"/><p:DataLocale mustUnderstand="false" xml:lang="en-US"/>'
+    "<w:OperationTimeout>PT{timeout}S</w:OperationTimeout>"
+    '<w:ResourceURI mustUnderstand="true">http://schemas.microsoft.com/wbem/wsman/1/windows/shell/cmd</w:ResourceURI>'
+    '<a:Action mustUnderstand="true">http://schemas.microsoft.com/wbem/wsman/1/windows/shell/{action}</a:Action>'
+    '<w:SelectorSet><w:Selector Name="ShellId">{shell}</w:Selector></w:SelectorSet></env:Header>'
+    "<env:Body>{body}</env:Body></env:Envelope>"
+)
+_STREAM = "{http://schemas.microsoft.com/wbem/wsman/1/windows/shell}Stream"
+_STATE = "{http://schemas.microsoft.com/wbem/wsman/1/windows/shell}CommandState"
+_EXIT_CODE = "{http://schemas.microsoft.com/wbem/wsman/1/windows/shell}ExitCode"
+
+
 class BoxProtocol(Protocol):  # type: ignore[misc,unused-ignore]
     """pywinrm's WS-Management messages over our transport, with the box's own envelope size."""
 
@@ -167,3 +196,43 @@ class BoxProtocol(Protocol):  # type: ignore[misc,unused-ignore]
         header["env:Header"]["w:MaxEnvelopeSize"]["#text"] = str(MAX_ENVELOPE_BYTES)
         header["env:Header"]["a:To"] = self.transport.endpoint
         return header
+
+    def send_command_input(self, shell_id: str, command_id: str, stdin_input: str | bytes, end: bool = False) -> None:
+        """Send input to a command; text goes as UTF-8."""
+        raw = stdin_input.encode() if isinstance(stdin_input, str) else stdin_input
+        self._shell_message(
+            "Send",
+            shell_id,
+            f'<rsp:Send><rsp:Stream Name="stdin" CommandId={quoteattr(command_id)} End="{str(end).lower()}">'
+            f"{base64.b64encode(raw).decode('ascii')}</rsp:Stream></rsp:Send>",
+        )
+
+    def get_command_output_raw(self, shell_id: str, command_id: str) -> tuple[bytes, bytes, int, bool]:
+        """Wait for output; return standard output, standard error, exit code and whether the command has ended."""
+        answer = self._shell_message(
+            "Receive",
+            shell_id,
+            f"<rsp:Receive><rsp:DesiredStream CommandId={quoteattr(command_id)}>stdout stderr</rsp:DesiredStream>"
+            "</rsp:Receive>",
+        )
+        root = ElementTree.fromstring(answer)  # noqa: S314  (from a server that is trusted with far more)
+        output = {"stdout": b"", "stderr": b""}
+        for stream in root.iter(_STREAM):
+            if stream.text:
+                output[stream.attrib["Name"]] += base64.b64decode(stream.text)
+        done = any(state.get("State", "").endswith("CommandState/Done") for state in root.iter(_STATE))
+        code = next((int(node.text or -1) for node in root.iter(_EXIT_CODE)), -1)
+        return output["stdout"], output["stderr"], code, done
+
+    def _shell_message(self, action: str, shell_id: str, body: str) -> bytes:
+        message = _ENVELOPE.format(
+            to=escape(self.transport.endpoint),
+            envelope=MAX_ENVELOPE_BYTES,
+            message=uuid.uuid4(),
+            timeout=int(self.operation_timeout_sec),
+            action=action,
+            shell=escape(shell_id),
+            body=body,
+        )
+        answer: bytes = self.send_message(message)
+        return answer
