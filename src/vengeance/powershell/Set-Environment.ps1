@@ -5,10 +5,10 @@
 #        "after": {"OLLAMA_HOST": "0.0.0.0:11434", "OLLAMA_DEBUG": null}, "reboot_required": false}
 #
 # before and after are read from the registry, unexpanded. Processes that run keep the environment they were started with;
-# SetEnvironmentVariable broadcasts WM_SETTINGCHANGE, so that programs which listen take the new one. It removes a variable
-# whose value is empty, so an empty value cannot be set.
+# SetEnvironmentVariable broadcasts WM_SETTINGCHANGE, and the programs of this session that listen take the new one. It
+# removes a variable whose value is empty, so an empty value cannot be set. It writes REG_SZ always, so a variable that is
+# REG_EXPAND_SZ is written by itself, with its kind kept.
 # https://learn.microsoft.com/dotnet/api/system.environment.setenvironmentvariable (three arguments)
-# It writes REG_SZ. A variable that was REG_EXPAND_SZ is written a second time with its kind kept:
 # https://learn.microsoft.com/dotnet/api/microsoft.win32.registrykey.setvalue
 param([string] $InputJson)
 $ErrorActionPreference = 'Stop'
@@ -30,7 +30,9 @@ $base = [Microsoft.Win32.RegistryKey]::OpenBaseKey($hive, 'Registry64')
 function Get-Raw([string] $name) {
     $key = $base.OpenSubKey($path)
     if ($null -eq $key) { return $null }
-    return $key.GetValue($name, $null, 'DoNotExpandEnvironmentNames')
+    $found = $key.GetValue($name, $null, 'DoNotExpandEnvironmentNames')
+    if ($null -eq $found) { return $null }
+    return [string] $found
 }
 
 function Test-Expandable([string] $name) {
@@ -51,15 +53,17 @@ foreach ($variable in $wanted.variables.PSObject.Properties) {
     $old = Get-Raw $name
     $before[$name] = $old
     $same = $null -eq $old -and $null -eq $value
-    if ($null -ne $old -and $null -ne $value) { $same = [string] $old -ceq [string] $value }
+    # -ceq would overlook characters without a width.
+    if ($null -ne $old -and $null -ne $value) { $same = [string]::Equals($old, [string] $value, [StringComparison]::Ordinal) }
     if (-not $same) {
-        $expandable = Test-Expandable $name
-        [Environment]::SetEnvironmentVariable($name, $value, $target)
-        if ($expandable -and $null -ne $value) {
+        if ($null -ne $value -and (Test-Expandable $name)) {
             $writable = $base.OpenSubKey($path, $true)
             $writable.SetValue($name, [string] $value, 'ExpandString')
             $writable.Dispose()
+            # Only for its broadcast: no variable has this name.
+            [Environment]::SetEnvironmentVariable('VENGEANCE_NO_VARIABLE', $null, [EnvironmentVariableTarget]::User)
         }
+        else { [Environment]::SetEnvironmentVariable($name, $value, $target) }
         $changed = $true
     }
     $after[$name] = Get-Raw $name

@@ -1,4 +1,4 @@
-"""Windows files without an agent: some megabytes a PowerShell process, for when the agent cannot be used."""
+"""Windows files without an agent: a megabyte a PowerShell process, for when the agent cannot be used."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from vengeance.winrm.errors import TransferFailed
 from vengeance.winrm.result import Result
 from vengeance.winrm.transfer import digest_of
 
-CHUNK_BYTES = 4 * 1024 * 1024
+# As base64 in JSON this stays below 2,097,152 characters, the default limit of .NET's JavaScriptSerializer, on which
+# ConvertFrom-Json of Windows PowerShell is built; not every version raises it.
+# https://learn.microsoft.com/dotnet/api/system.web.script.serialization.javascriptserializer.maxjsonlength
+CHUNK_BYTES = 1024 * 1024
 
 
 class RunScript(Protocol):

@@ -70,7 +70,7 @@ function Get-Field([string] $field) {
 }
 
 function Get-LengthAndField([string] $text) {
-    if ($text -eq '') { return '0 -' }
+    if ($text.Length -eq 0) { return '0 -' }
     $bytes = $utf8.GetBytes($text)
     return [string] $bytes.Length + ' ' + [Convert]::ToBase64String($bytes)
 }
@@ -82,14 +82,37 @@ function Send-End([long] $id, [long] $code, [bool] $timedOut, [string] $out, [st
     Send-Frame $script:lastAnswer
 }
 
+function Test-Text($item) {
+    return $item -is [string] -or $item -is [System.Management.Automation.InformationRecord]
+}
+
+# Objects in a row are formatted together: one table for all, and what Format-Table puts out makes sense only as a whole.
+function Add-Objects($text, $objects) {
+    if ($objects.Count -eq 0) { return }
+    $row = $objects.ToArray()
+    $objects.Clear()
+    [void] $text.Append((($row | Out-String -Width 4096) -replace ' +(?=\r?\n)', ''))
+}
+
 # Streams are read by index or taken whole: the enumerator of an open PSDataCollection waits for more.
 # https://learn.microsoft.com/dotnet/api/system.management.automation.psdatacollection-1
 function ConvertTo-Text($items) {
     $text = [System.Text.StringBuilder]::new()
+    $objects = [System.Collections.ArrayList]::new()
     foreach ($item in $items) {
+        if ($null -eq $item) { continue }
+        if (-not (Test-Text $item)) {
+            [void] $objects.Add($item)
+            continue
+        }
+        Add-Objects $text $objects
         if ($item -is [string]) { [void] $text.Append($item).Append("`n") }
-        elseif ($null -ne $item) { [void] $text.Append(($item | Out-String -Width 4096)) }
+        elseif ($item.Tags -contains 'PSHOST') {
+            [void] $text.Append([string] $item.MessageData)
+            if (-not $item.MessageData.NoNewLine) { [void] $text.Append("`n") }
+        }
     }
+    Add-Objects $text $objects
     return $text.ToString()
 }
 
@@ -100,7 +123,7 @@ function Get-ErrorText($record) {
 }
 
 function Send-Live([long] $id, [string] $stream, [string] $text) {
-    if ($text -ne '') { Send-Frame ('{0} {1} {2}' -f $id, $stream, [Convert]::ToBase64String($utf8.GetBytes($text))) }
+    if ($text.Length -gt 0) { Send-Frame ('{0} {1} {2}' -f $id, $stream, [Convert]::ToBase64String($utf8.GetBytes($text))) }
 }
 
 function Invoke-Script([long] $id, [string] $script, [string] $inputJson, $options) {
@@ -112,19 +135,28 @@ function Invoke-Script([long] $id, [string] $script, [string] $inputJson, $optio
     $shell = [System.Management.Automation.PowerShell]::Create()
     $shell.Runspace = $runspace
     $saved = @{}
-    if ($options.env) {
-        foreach ($pair in $options.env.PSObject.Properties) {
-            $saved[$pair.Name] = [Environment]::GetEnvironmentVariable($pair.Name)
-            [Environment]::SetEnvironmentVariable($pair.Name, [string] $pair.Value)
-        }
-    }
     $stuck = $false
     try {
-        if ($options.cwd) { [void] $runspace.SessionStateProxy.Path.SetLocation([string] $options.cwd) }
+        if ($options.env) {
+            foreach ($pair in $options.env.PSObject.Properties) {
+                $saved[$pair.Name] = [Environment]::GetEnvironmentVariable($pair.Name)
+                [Environment]::SetEnvironmentVariable($pair.Name, [string] $pair.Value)
+            }
+        }
+        # SetLocation takes [ and ] for wildcards.
+        if ($options.cwd) {
+            [void] $runspace.SessionStateProxy.Path.SetLocation([WildcardPattern]::Escape([string] $options.cwd))
+        }
         [void] $shell.AddScript($script)
         if ($inputJson -ne '') { [void] $shell.AddParameter('InputJson', $inputJson) }
+        # Write-Host goes to the information stream, and without a user interface no further: about_Output_Streams
+        $shell.Commands.Commands[0].MergeMyResults(
+            [System.Management.Automation.Runspaces.PipelineResultTypes]::Information,
+            [System.Management.Automation.Runspaces.PipelineResultTypes]::Output)
         $given = [System.Management.Automation.PSDataCollection[PSObject]]::new()
-        if ($null -ne $options.stdin) { foreach ($line in ([string] $options.stdin) -split "`r?`n") { $given.Add($line) } }
+        if ($options.stdin) {
+            foreach ($line in ([string] $options.stdin) -replace "`r?`n\z", '' -split "`r?`n") { $given.Add($line) }
+        }
         $given.Complete()
         $output = [System.Management.Automation.PSDataCollection[PSObject]]::new()
         $running = $shell.BeginInvoke($given, $output)
@@ -135,7 +167,8 @@ function Invoke-Script([long] $id, [string] $script, [string] $inputJson, $optio
         while (-not $running.AsyncWaitHandle.WaitOne(100)) {
             if ($options.stream) {
                 $upTo = $output.Count
-                if ($upTo -gt $shownOut) {
+                # A row of objects that may go on is shown once it has ended.
+                if ($upTo -gt $shownOut -and (Test-Text $output[$upTo - 1])) {
                     Send-Live $id 'out' (ConvertTo-Text @(for ($i = $shownOut; $i -lt $upTo; $i++) { $output[$i] }))
                     $shownOut = $upTo
                 }
@@ -157,6 +190,7 @@ function Invoke-Script([long] $id, [string] $script, [string] $inputJson, $optio
             $err += Get-ErrorText $record
             if ($record.FullyQualifiedErrorId -notlike 'NativeCommandError*') { $failed = $true }
         }
+        foreach ($record in $shell.Streams.Warning.ReadAll()) { $err += "WARNING: $($record.Message)`n" }
         if ($shell.InvocationStateInfo.State -eq [System.Management.Automation.PSInvocationState]::Failed) {
             $failed = $true
             $err += $shell.InvocationStateInfo.Reason.Message + "`n"
@@ -271,11 +305,12 @@ function Send-Proof([long] $id, [string] $field) {
         child_stdin = 'open'
         pid = $PID
     }
-    # findstr reads its stdin to the end: with an open one this would wait, and be killed.
+    # findstr reads its stdin to the end: with an open one this would wait, and be killed. Ended at once it takes
+    # milliseconds, but the first start of a program may be held up by a virus scanner.
     $start = [System.Diagnostics.ProcessStartInfo]::new("$env:SystemRoot\System32\findstr.exe", 'x')
     $start.UseShellExecute = $false
     $child = [System.Diagnostics.Process]::Start($start)
-    if ($child.WaitForExit(5000)) { if ($stdinReplaced) { $proof.child_stdin = 'closed' } }
+    if ($child.WaitForExit(20000)) { if ($stdinReplaced) { $proof.child_stdin = 'closed' } }
     else { $child.Kill() }
     Send-End $id 0 $false (ConvertTo-Json -InputObject $proof -Compress -Depth 2) ''
 }
@@ -301,3 +336,4 @@ while ($null -ne ($line = $reader.ReadLine())) {
     }
     catch { Send-End $id 1 $false '' ($_.Exception.GetBaseException().Message + "`n") }
 }
+if ($null -ne $upload) { Remove-Upload }

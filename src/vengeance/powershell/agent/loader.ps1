@@ -8,4 +8,9 @@ $ProgressPreference = 'SilentlyContinue'
 $latin1 = [System.Text.Encoding]::GetEncoding(28591)
 $reader = [System.IO.StreamReader]::new([Console]::OpenStandardInput(), $latin1, $false, 65536)
 $agent = [System.Text.Encoding]::UTF8.GetString([Convert]::FromBase64String($reader.ReadLine()))
-. ([ScriptBlock]::Create($agent))
+try { . ([ScriptBlock]::Create($agent)) }
+catch {
+    # Plain words instead of the CLIXML that powershell.exe writes after -EncodedCommand.
+    [Console]::Error.WriteLine($_.ToString() + ' ' + $_.InvocationInfo.PositionMessage)
+    exit 1
+}

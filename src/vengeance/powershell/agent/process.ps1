@@ -14,25 +14,38 @@ if ($options.env) {
         [Environment]::SetEnvironmentVariable($pair.Name, [string] $pair.Value)
     }
 }
-if ($options.cwd) { Set-Location -LiteralPath ([string] $options.cwd) }
 $failed = $false
+# Objects in a row are formatted together: see agent.ps1.
+$objects = [System.Collections.ArrayList]::new()
+function Write-Objects {
+    if ($objects.Count -eq 0) { return }
+    $row = $objects.ToArray()
+    $objects.Clear()
+    [Console]::Out.Write((($row | Out-String -Width 4096) -replace ' +(?=\r?\n)', ''))
+}
 try {
+    if ($options.cwd) { Set-Location -LiteralPath ([string] $options.cwd) -ErrorAction Stop }
     $given = @()
-    if ($null -ne $options.stdin) { $given = ([string] $options.stdin) -split "`r?`n" }
+    if ($options.stdin) { $given = ([string] $options.stdin) -replace "`r?`n\z", '' -split "`r?`n" }
     # Error records are taken apart from the output here, or powershell.exe would write them to stderr as CLIXML.
     $given | & $block @arguments 2>&1 | ForEach-Object -Process { # ps51: allow native
         if ($_ -is [System.Management.Automation.ErrorRecord]) {
+            Write-Objects
             if ($_.FullyQualifiedErrorId -notlike 'NativeCommandError*') { $failed = $true }
             [Console]::Error.WriteLine($_.ToString())
         }
-        elseif ($_ -is [string]) { [Console]::Out.WriteLine($_) }
-        else { [Console]::Out.Write(($_ | Out-String -Width 4096)) }
+        elseif ($_ -is [string]) {
+            Write-Objects
+            [Console]::Out.WriteLine($_)
+        }
+        elseif ($null -ne $_) { [void] $objects.Add($_) }
     }
 }
 catch {
     $failed = $true
     [Console]::Error.WriteLine($_.Exception.Message)
 }
+finally { Write-Objects } # also after "exit" in the script
 if ($failed) { exit 1 }
 if ($null -ne $LASTEXITCODE) { exit $LASTEXITCODE }
 exit 0

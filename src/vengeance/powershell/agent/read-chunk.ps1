@@ -15,7 +15,7 @@ try {
         $sha256 = [BitConverter]::ToString($sha.ComputeHash($file)).Replace('-', '').ToLowerInvariant()
     }
     $file.Position = [long] $wanted.offset
-    $buffer = [byte[]]::new([Math]::Min([long] $wanted.count, [Math]::Max(0, $file.Length - $file.Position)))
+    $buffer = [byte[]]::new([int] [Math]::Min([long] $wanted.count, [Math]::Max([long] 0, $file.Length - $file.Position)))
     $filled = 0
     while ($filled -lt $buffer.Length) {
         $got = $file.Read($buffer, $filled, $buffer.Length - $filled)

@@ -308,9 +308,8 @@ def _process_mode(run: Run) -> int:
         return 1
     inner = run_with_options(run, options)
     if inner is None:
-        # Set-Location writes an error and the script goes on, where it was.
-        err(f"Set-Location : Cannot find path '{options['cwd']}' because it does not exist.\n")
-        inner = run_with_options(run, {**options, "cwd": None}) or run
+        err(f"Cannot find path '{options['cwd']}' because it does not exist.\n")
+        return 1
     result = execute_script(inner, script, options.get("parameters"), out, err)
     return 1 if result.failed else result.code
 
