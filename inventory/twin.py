@@ -39,8 +39,8 @@ wsl = [
     (
         f"@wsl/vengeance/{_distro['name']}",
         {
-            # Without namespaces the twin's distro cannot boot systemd: units are verified and enabled, not started.
-            "systemd": _distro["rung"] == "namespaces",
+            # Where the twin's distro cannot boot systemd, units are verified and enabled, not started.
+            "systemd": _distro["systemd"],
             # No compiler: nothing on the twin needs one, and it is 150 MB.
             "vllm_system_packages": ["ca-certificates", "curl", "python3-venv"],
             # The twin's vLLM lies in a folder that its pip knows; the same flags, no model. Nothing is downloaded.

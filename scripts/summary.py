@@ -40,7 +40,7 @@ def main() -> int:
         else:
             toolkit = in_distro(twin, "sh", "-c", "dpkg-query -W -f '${Package} ${Version}' cuda-toolkit-12-4")
             lines += [f"Its distro {distro['name']}:", f"  CUDA        {toolkit}"]
-            if distro["rung"] == "namespaces":
+            if distro["systemd"]:
                 lines.append(f"  vllm        {in_distro(twin, 'systemctl', 'is-active', 'vllm.service')}")
             lines += [f"  missing     {sentence}" for sentence in distro["missing"]]
         ask = "curl -s -H 'Authorization: Bearer the-twins-api-key' http://127.0.0.1:8080/v1/models"

@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 
 from tests.twin.linux_side import NAME, SID, LinuxSide, forwarding, linux_side, mounts_below, until
+from vengeance.twin.distro.cgroups import cgroup2_tree
 from vengeance.twin.distro.errors import DistroError
 from vengeance.twin.distro.host import DistroHost, outside_prefix
-from vengeance.twin.distro.ladder import cgroup2_tree
 from vengeance.twin.distro.settings import DistroSettings
 
 KEYRING = "https://developer.download.nvidia.com/compute/cuda/repos/wsl-ubuntu/x86_64/cuda-keyring_1.1-1_all.deb"

@@ -16,6 +16,7 @@ from cryptography import x509
 from vengeance.twin.distro import dress
 from vengeance.twin.distro.accounts import user_named, user_numbered
 from vengeance.twin.distro.cache import built_once, key_of
+from vengeance.twin.distro.cgroups import cgroup2_tree, delegated_cgroup
 from vengeance.twin.distro.dns_relay import DnsRelay, reachable_servers
 from vengeance.twin.distro.errors import DistroError
 from vengeance.twin.distro.host_packages import (
@@ -25,7 +26,7 @@ from vengeance.twin.distro.host_packages import (
     parse_pip_listing,
     pip_configuration,
 )
-from vengeance.twin.distro.ladder import CHROOT, NAMESPACES, NONE, Abilities, cgroup2_tree, forced, missing, rung
+from vengeance.twin.distro.ladder import CHROOT, DELEGATED, NAMESPACES, NONE, Abilities, forced, missing, rung
 from vengeance.twin.distro.looks import Gpu, write_libraries
 from vengeance.twin.distro.vendor_certificates import make_certificates
 from vengeance.twin.vllm_stand_in import build_wheel
@@ -33,7 +34,7 @@ from vengeance.twin.vllm_stand_in import build_wheel
 EVERYTHING = Abilities(True, True, True, True, True, True, True)
 
 
-def test_the_ladder_has_three_rungs_and_says_what_each_lacks() -> None:
+def test_the_ladder_has_four_rungs_and_says_what_each_lacks() -> None:
     assert (rung(EVERYTHING), missing(EVERYTHING)) == (NAMESPACES, [])
     shared = replace(EVERYTHING, network=False)
     assert rung(shared) == NAMESPACES
@@ -42,16 +43,38 @@ def test_the_ladder_has_three_rungs_and_says_what_each_lacks() -> None:
     assert rung(plain_container) == CHROOT
     assert "units are verified and enabled but never run" in missing(plain_container)[0]
     assert any("/mnt/c" in sentence for sentence in missing(plain_container))
-    nobody = Abilities(False, False, False, False, False, False, False, delegated_cgroup=True)
+    user = replace(EVERYTHING, network=False, user_namespace=True, https_port=False)
+    assert rung(user) == DELEGATED
+    assert "no separate networks" in missing(user)[0]
+    assert "vendor's package repository is not served" in missing(user)[1]
+    assert "vendor" not in " ".join(missing(replace(user, https_port=True)))
+    assert rung(replace(user, cgroup=False)) == NONE
+    nobody = Abilities(False, False, False, False, False, False, False, hindrances=("No cgroup.",))
     assert rung(nobody) == NONE
     assert "Run the twin as root." in missing(nobody)[0]
-    assert "cgroup of its own" in missing(nobody)[1]
+    assert missing(nobody)[1] == "Without root: No cgroup."
 
 
 def test_a_forced_rung_is_never_higher_than_the_machine() -> None:
     assert rung(forced(EVERYTHING, CHROOT)) == CHROOT
     assert rung(forced(Abilities(False, False, False, False, False, False, False), NAMESPACES)) == NONE
     assert forced(EVERYTHING, None) == EVERYTHING
+    assert rung(forced(EVERYTHING, DELEGATED)) == NONE
+    user = replace(EVERYTHING, network=False, user_namespace=True)
+    assert rung(forced(user, NAMESPACES)) == rung(forced(user, DELEGATED)) == DELEGATED
+    assert rung(forced(user, CHROOT)) == NONE
+
+
+def test_a_cgroup_is_the_users_own_when_he_may_write_in_it(tmp_path: Path) -> None:
+    mounts, own = tmp_path / "mounts", tmp_path / "own"
+    mounts.write_text(f"cgroup2 {tmp_path}/tree cgroup2 rw 0 0\n")
+    own.write_text("1:name=systemd:/x\n0::/mine\n")
+    assert delegated_cgroup(mounts, own) is None
+    (tmp_path / "tree/mine").mkdir(parents=True)
+    (tmp_path / "tree/mine/cgroup.procs").touch()
+    assert delegated_cgroup(mounts, own) == tmp_path / "tree/mine"
+    own.write_text("1:name=systemd:/mine\n")
+    assert delegated_cgroup(mounts, own) is None
 
 
 def test_the_cgroup_tree_is_found_alone_and_beside_version_one(tmp_path: Path) -> None:

@@ -12,7 +12,6 @@ import fcntl
 import json
 import os
 import secrets
-import shutil
 import signal
 import socket
 import sys
@@ -27,8 +26,9 @@ from typing import IO, Any
 
 from vengeance.powershell.windows import WsmanQuota
 from vengeance.twin.distro.errors import DistroError
-from vengeance.twin.distro.host import NONE, DistroHost
+from vengeance.twin.distro.host import CHROOT, NONE, DistroHost, build_shared
 from vengeance.twin.distro.settings import DistroSettings
+from vengeance.twin.distro.user_namespace import entering, hindrances, remove_tree
 from vengeance.twin.folders import control_socket
 from vengeance.twin.windows.lxss import RegistryRegistrations
 from vengeance.twin.windows.model import Windows
@@ -61,9 +61,10 @@ class Daemon:
     """One running twin.
 
     name: of the twin; folder: its state folder; with_distro: False leaves the Linux side out
+    complaint: why there is no distro, if that is known already
     """
 
-    def __init__(self, name: str, folder: Path, with_distro: bool) -> None:
+    def __init__(self, name: str, folder: Path, with_distro: bool, complaint: str | None = None) -> None:
         self.name = name
         self.folder = folder
         self.control = control_socket(folder)
@@ -71,6 +72,7 @@ class Daemon:
         self.stopped = threading.Event()
         self._busy = threading.RLock()
         self._complaints: list[str] = []
+        self._complaint = complaint
         known = read_json(folder / "credentials.json")
         # Letters and digits only: it can be copied into any shell, URL or inventory as it is.
         self.password = known.get("password") or secrets.token_hex(12)
@@ -116,7 +118,7 @@ class Daemon:
             restart=self._shut_down_by_program,
             log=_log,
         )
-        self._complaints = []
+        self._complaints = [] if self._complaint is None else [self._complaint]
         self._register(service, host, state)
         return windows, host, service
 
@@ -191,6 +193,8 @@ class Daemon:
                 "name": DISTRO,
                 "rung": self.host.rung if self.with_distro and registered else NONE,
                 "registered": [one.name for one in registered],
+                "systemd": bool(self.with_distro and registered and self.host.systemd),
+                "vendor_repository": bool(self.with_distro and registered and self.host.vendor_repository),
                 "missing": [*self._complaints, *(self.host.missing if self.with_distro else [])],
             },
             "ollama": None,
@@ -396,7 +400,7 @@ def forget(folder: Path) -> None:
         path = folder / name
         _refuse_mounts(path)
         if path.exists():
-            shutil.rmtree(path)
+            remove_tree(path)
 
 
 def _refuse_mounts(folder: Path) -> None:
@@ -408,6 +412,24 @@ def _refuse_mounts(folder: Path) -> None:
         place = line.split(" ")[1].replace("\\040", " ")
         if place == str(folder) or place.startswith(f"{folder}/"):
             raise OSError(f"{place} is still mounted, so {folder} is not removed: run 'umount {place}' and try again.")
+
+
+def _enter_user_namespace() -> str | None:
+    """Without root, start this program afresh in a user namespace, where a distro can boot.
+
+    What it needs to build comes first, for it cannot be built in there. Returns where there is nothing to enter (the
+    machine's root, or a user who may not), with a sentence if the distro cannot be had for another reason.
+    """
+    settings = DistroSettings.from_environment()
+    if os.geteuid() == 0 or settings.rung in (CHROOT, NONE) or hindrances():
+        return None
+    try:
+        build_shared(settings, say)
+    except DistroError as error:
+        return f"The distro could not be built: {error}"
+    sys.stdout.flush()
+    command, environment = entering([sys.executable, *sys.orig_argv[1:]])
+    os.execvpe(command[0], command, environment)  # noqa: S606
 
 
 def _owner(state: State, sid: str) -> str:
@@ -444,6 +466,7 @@ def main() -> int:
     parser.add_argument("--no-distro", action="store_true")
     arguments = parser.parse_args()
     folder: Path = arguments.folder
+    complaint = None if arguments.no_distro else _enter_user_namespace()
     lock = (folder / "daemon.lock").open("a+")
     if not _locked(lock):
         print(json.dumps({"error": f"Another process runs the twin in {folder}."}), flush=True)
@@ -452,7 +475,7 @@ def main() -> int:
     lock.write(f"{os.getpid()}\n")
     lock.flush()
     try:
-        daemon = Daemon(arguments.name, folder, with_distro=not arguments.no_distro)
+        daemon = Daemon(arguments.name, folder, with_distro=not arguments.no_distro, complaint=complaint)
         control = daemon.listen()
     except Exception as error:
         _log(traceback.format_exc())

@@ -8,6 +8,8 @@ import re
 import tempfile
 from pathlib import Path
 
+from vengeance.twin.distro.user_namespace import outer_uid
+
 DEFAULT_NAME = "vengeance"
 # sockaddr_un.sun_path has 108 bytes with its closing zero (unix(7)).
 _SOCKET_PATH_BYTES = 107
@@ -39,4 +41,4 @@ def control_socket(folder: Path) -> Path:
         return socket
     digest = hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
     runtime = os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()
-    return Path(runtime) / f"vengeance-{os.getuid()}" / digest
+    return Path(runtime) / f"vengeance-{outer_uid()}" / digest

@@ -5,10 +5,11 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from vengeance.twin.distro.user_namespace import remove_tree
 
 
 def key_of(*parts: str | bytes) -> str:
@@ -18,6 +19,11 @@ def key_of(*parts: str | bytes) -> str:
         data = part.encode() if isinstance(part, str) else part
         digest.update(len(data).to_bytes(8, "big") + data)
     return digest.hexdigest()[:16]
+
+
+def _remove(folder: Path) -> None:
+    with suppress(OSError):
+        remove_tree(folder)
 
 
 @contextmanager
@@ -45,12 +51,12 @@ def built_once(shelf: Path, key: str, build: Callable[[Path], None]) -> Path:
         if ready.is_dir():
             return ready
         started = shelf / f"{key}.building"
-        shutil.rmtree(started, ignore_errors=True)
+        _remove(started)
         started.mkdir(parents=True)
         try:
             build(started)
             started.rename(ready)
         except BaseException:
-            shutil.rmtree(started, ignore_errors=True)
+            _remove(started)
             raise
     return ready

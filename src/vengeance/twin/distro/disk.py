@@ -13,6 +13,7 @@ from pathlib import Path
 
 from vengeance.twin.distro.errors import DistroError
 from vengeance.twin.distro.programs import run, runs
+from vengeance.twin.distro.user_namespace import overlay_options
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ class Disk:
                 f"The root filesystem {base}, on which this distro is laid, is gone. "
                 "Start the twin afresh with `reset`."
             )
-        layers = f"lowerdir={base},upperdir={self.folder}/upper,workdir={self.folder}/work"
+        layers = overlay_options(Path(base), self.folder / "upper", self.folder / "work")
         run(["mount", "-t", "overlay", "overlay", "-o", layers, self.root], what="mount the distro's file system")
         return self.root
 

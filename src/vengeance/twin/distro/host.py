@@ -20,6 +20,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from vengeance.twin.distro import dress, looks
+from vengeance.twin.distro.cgroups import cgroup1_systemd_tree, cgroup2_tree, kill_cgroups, remove_cgroups
+from vengeance.twin.distro.delegated import DelegatedInstance
 from vengeance.twin.distro.disk import Disk
 from vengeance.twin.distro.dns_relay import DnsRelay, reachable_servers
 from vengeance.twin.distro.errors import DistroError
@@ -29,16 +31,14 @@ from vengeance.twin.distro.instance import (
     ChrootInstance,
     Instance,
     Surroundings,
-    kill_cgroups,
-    remove_cgroups,
 )
 from vengeance.twin.distro.ladder import (
+    BOOTS,
     CHROOT,
+    DELEGATED,
     NAMESPACES,
     NONE,
     Abilities,
-    cgroup1_systemd_tree,
-    cgroup2_tree,
     forced,
     missing,
     rung,
@@ -48,6 +48,7 @@ from vengeance.twin.distro.localhost import LocalhostForward
 from vengeance.twin.distro.network import NatNetwork, clear_network
 from vengeance.twin.distro.rootfs import Rootfs, rootfs
 from vengeance.twin.distro.settings import DistroSettings
+from vengeance.twin.distro.user_namespace import into
 from vengeance.twin.distro.vendor_repository import VENDOR_HOST, Vendor, vendor
 from vengeance.twin.distro.vendor_server import VendorServer
 from vengeance.twin.vllm_stand_in import build_wheel
@@ -93,8 +94,20 @@ class DistroHost:
 
     @property
     def rung(self) -> str:
-        """Where this machine stands: "namespaces", "chroot" or "none"."""
+        """Where this machine stands: "namespaces", "delegated", "chroot" or "none"."""
         return rung(self.abilities)
+
+    @property
+    def systemd(self) -> bool:
+        """Whether systemd runs in a distro whose wsl.conf asks for it."""
+        return self.rung in BOOTS
+
+    @property
+    def vendor_repository(self) -> bool:
+        """Whether a distro can install from the vendor's repository, as far as is known now."""
+        if self._around is not None:
+            return self._server is not None
+        return self.rung != NONE and self.abilities.https_port
 
     @property
     def missing(self) -> list[str]:
@@ -114,10 +127,8 @@ class DistroHost:
         if self.rung == NONE:
             raise DistroError(" ".join(self.missing))
         with self._lock:
-            if self._vendor is None:
-                self._vendor = vendor(self.settings.cache, self._say)
-            if self._rootfs is None:
-                self._rootfs = rootfs(self.settings, self._vendor.certificates.authority, self._say)
+            if self._vendor is None or self._rootfs is None:
+                self._vendor, self._rootfs = build_shared(self.settings, self._say)
             self.set_gpu(self.gpu)
             build_wheel(self.folder / "wheels")
 
@@ -142,6 +153,9 @@ class DistroHost:
         trees = [tree for tree in (cgroup2_tree(), cgroup1_systemd_tree()) if tree is not None]
         for folder in self._disk_folders():
             left = [tree / f"vengeance-{self._instance_identity(folder.name)}" for tree in trees]
+            with suppress(OSError, ValueError):
+                data = json.loads((folder / _RUNNING).read_text(encoding="utf-8"))
+                left += [Path(tree) for tree in data.get("cgroups", []) if Path(tree) not in left]
             kill_cgroups([tree for tree in left if tree.exists()])
             remove_cgroups(left)
             (folder / _RUNNING).unlink(missing_ok=True)
@@ -200,12 +214,18 @@ class DistroHost:
                 return instance
             self.prepare()
             around = self._surroundings()
-            kind = BootedInstance if self.rung == NAMESPACES else ChrootInstance
+            kind = {NAMESPACES: BootedInstance, DELEGATED: DelegatedInstance}.get(self.rung, ChrootInstance)
             instance = kind(self._instance_identity(guid), name, self._disk(guid), around)
             instance.start()
             self._instances[guid] = instance
-            prefixes = {"name": name, "root": instance.outside_prefix("root"), "folder": str(instance.root)}
-            (instance.disk.folder / _RUNNING).write_text(json.dumps(prefixes), encoding="utf-8")
+            running = {
+                "name": name,
+                "root": instance.outside_prefix("root"),
+                "folder": str(instance.root),
+                "leader": instance.leader,
+                "cgroups": [str(tree) for tree in instance.trees],
+            }
+            (instance.disk.folder / _RUNNING).write_text(json.dumps(running), encoding="utf-8")
             return instance
 
     def stop(self, guid: str, force: bool = False) -> None:
@@ -311,8 +331,9 @@ class DistroHost:
             vendor_address = f"127.83.{low >> 8 & 255}.{(low & 255) % 254 + 1}"
         named: dict[str, str] = {}
         try:
-            self._server = VendorServer(self._vendor, vendor_address, self.folder / "vendor.log")
-            named[VENDOR_HOST] = vendor_address
+            if self.rung != DELEGATED or self.abilities.https_port:  # else ``missing`` has said so already
+                self._server = VendorServer(self._vendor, vendor_address, self.folder / "vendor.log")
+                named[VENDOR_HOST] = vendor_address
         except DistroError as problem:
             self._complaints.append(f"{problem} What the distro installs from there is not available.")
         servers, search = self._name_service()
@@ -335,6 +356,15 @@ class DistroHost:
         return self._around
 
 
+def build_shared(settings: DistroSettings, say: Callable[[str], None] = lambda text: None) -> tuple[Vendor, Rootfs]:
+    """What every twin of this user shares, built where the cache does not hold it.
+
+    Raises DistroError with the mend when something for it is missing.
+    """
+    seller = vendor(settings.cache, say)
+    return seller, rootfs(settings, seller.certificates.authority, say)
+
+
 def outside_prefix(state: Path, user: str = "root", name: str | None = None) -> list[str]:
     """A command prefix that enters a running distro with the host's own tools, from any process of this machine.
 
@@ -346,6 +376,8 @@ def outside_prefix(state: Path, user: str = "root", name: str | None = None) -> 
             data = json.loads(file.read_text(encoding="utf-8"))
             if name in (None, data["name"]):
                 prefix = [str(word) for word in data["root"]]
+                if prefix[:1] == ["nsenter"]:
+                    prefix[3:3] = into(data["leader"])
                 if user == "root":
                     return prefix
                 if prefix[0] == "chroot":
@@ -354,4 +386,4 @@ def outside_prefix(state: Path, user: str = "root", name: str | None = None) -> 
     raise DistroError(f"No distro{'' if name is None else ' ' + name} runs in the twin whose state is in {state}.")
 
 
-__all__ = ["CHROOT", "NAMESPACES", "NONE", "DistroHost", "outside_prefix"]
+__all__ = ["CHROOT", "DELEGATED", "NAMESPACES", "NONE", "DistroHost", "build_shared", "outside_prefix"]

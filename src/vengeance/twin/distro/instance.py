@@ -1,6 +1,7 @@
 """A running distro: what WSL calls an instance.
 
-Two kinds: one that systemd-nspawn boots in namespaces of its own, and one that is only a chroot.
+Two kinds: one that systemd-nspawn boots in namespaces of its own, and one that is only a chroot. A third, that
+boots without root, is in ``delegated.py``.
 """
 
 from __future__ import annotations
@@ -21,16 +22,17 @@ from typing import IO
 
 from vengeance.twin.distro import dress, looks
 from vengeance.twin.distro.accounts import LinuxUser
+from vengeance.twin.distro.cgroups import cgroup1_systemd_tree, cgroup2_tree, kill_cgroups, remove_cgroups
 from vengeance.twin.distro.disk import Disk
 from vengeance.twin.distro.errors import DistroError
 from vengeance.twin.distro.host_packages import pip_configuration
-from vengeance.twin.distro.ladder import cgroup1_systemd_tree, cgroup2_tree
 from vengeance.twin.distro.network import NatNetwork
 from vengeance.twin.distro.programs import plain_environment, runs
 from vengeance.twin.distro.wsl_conf import WslConf, parse_wsl_conf
 
 _ENTER = Path(__file__).with_name("enter.py")
-_BASE_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+BASE_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+PID1_WITHOUT_SYSTEMD = ["/bin/sh", "-c", "while :; do sleep 86400; done"]
 _PIP_MARK = "# written by the twin each time the distro starts; remove this line to keep your own\n"
 _LOOKS = r"""
 set -u
@@ -136,6 +138,11 @@ class Instance:
         """End everything in it at once, as a power cut does."""
         raise NotImplementedError
 
+    @property
+    def trees(self) -> list[Path]:
+        """The cgroup folders that are this instance's own, one in each hierarchy."""
+        return []
+
     def cgroups(self) -> list[str]:
         """The cgroup folders that a program in this instance belongs to."""
         return []
@@ -191,7 +198,7 @@ class Instance:
         timeout: float = 60,
     ) -> subprocess.CompletedProcess[bytes]:
         """Run a program to its end with a short environment; for the twin itself, not for ``wsl.exe``."""
-        environment = {"PATH": _BASE_PATH, "HOME": user.home, "USER": user.name, "LANG": "C.UTF-8"}
+        environment = {"PATH": BASE_PATH, "HOME": user.home, "USER": user.name, "LANG": "C.UTF-8"}
         entry = Entry(argv[0], argv, user, "/", environment)
         process = self.begin(entry, subprocess.PIPE, subprocess.PIPE, subprocess.PIPE)
         try:
@@ -262,12 +269,12 @@ class Instance:
 class BootedInstance(Instance):
     """A distro in namespaces of its own, started by systemd-nspawn."""
 
-    _nspawn: subprocess.Popen[bytes] | None = None
+    _process: subprocess.Popen[bytes] | None = None
 
     @property
     def alive(self) -> bool:
-        """Whether systemd-nspawn, and with it PID 1 of the distro, still runs."""
-        return self._nspawn is not None and self._nspawn.poll() is None
+        """Whether PID 1 of the distro still runs, and with it the program that started it."""
+        return self._process is not None and self._process.poll() is None
 
     @property
     def systemd(self) -> bool:
@@ -275,13 +282,14 @@ class BootedInstance(Instance):
         return self.conf.systemd
 
     @property
-    def _trees(self) -> list[Path]:
+    def trees(self) -> list[Path]:
+        """The cgroup folders that are this instance's own, one in each hierarchy."""
         trees = [cgroup2_tree(), cgroup1_systemd_tree()]
         return [tree / f"vengeance-{self.identity}" for tree in trees if tree is not None]
 
     def cgroups(self) -> list[str]:
         """The folder beside systemd's own; without it logind refuses what is asked from these programs."""
-        tree = self._trees[0]
+        tree = self.trees[0]
         payload = tree / "payload"
         folder = (payload if payload.is_dir() else tree) / "wsl.slice"
         with suppress(OSError):
@@ -292,8 +300,37 @@ class BootedInstance(Instance):
         """Boot it; about 0.4 s with systemd and 0.1 s without. Raises DistroError with the console's last lines."""
         self.disk.attach()
         self._dress()
-        for tree in self._trees:
+        for tree in self.trees:
             tree.mkdir(exist_ok=True)
+        command = self._command()
+        joining = 'while [ "$1" != -- ]; do echo $$ > "$1/cgroup.procs" || exit 1; shift; done; shift; exec "$@"'
+        console = self.disk.folder / "console.log"
+        with console.open("wb") as log:
+            self._process = subprocess.Popen(
+                ["sh", "-c", joining, "sh", *map(str, self.trees), "--", *command],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                env=plain_environment(SYSTEMD_NSPAWN_UNIFIED_HIERARCHY="1"),
+                cwd="/",
+            )
+        try:
+            self._wait_for_boot(console)
+        except BaseException:
+            self.kill()
+            raise
+        self.started = time.time()
+        self._look_like_wsl()
+        if self.conf.boot_command:
+            root = LinuxUser("root", 0, 0, "/root", "/bin/sh", (0,))
+            environment = {"PATH": BASE_PATH, "HOME": "/root", "USER": "root", "WSL_DISTRO_NAME": self.name}
+            entry = Entry("/bin/sh", ["sh", "-c", self.conf.boot_command], root, "/", environment)
+            process = self.begin(entry, subprocess.DEVNULL, subprocess.DEVNULL, subprocess.DEVNULL)
+            threading.Thread(target=process.wait, daemon=True).start()
+
+    def _command(self) -> list[str]:
+        """What is run in the cgroup to start it; its end is the instance's end."""
         command = [
             "systemd-nspawn",
             "--quiet",
@@ -316,32 +353,8 @@ class BootedInstance(Instance):
         if self.systemd:
             command.append("--boot")
         else:
-            command += ["--as-pid2", "/bin/sh", "-c", "while :; do sleep 86400; done"]
-        joining = 'while [ "$1" != -- ]; do echo $$ > "$1/cgroup.procs" || exit 1; shift; done; shift; exec "$@"'
-        console = self.disk.folder / "console.log"
-        with console.open("wb") as log:
-            self._nspawn = subprocess.Popen(
-                ["sh", "-c", joining, "sh", *map(str, self._trees), "--", *command],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                env=plain_environment(SYSTEMD_NSPAWN_UNIFIED_HIERARCHY="1"),
-                cwd="/",
-            )
-        try:
-            self._wait_for_boot(console)
-        except BaseException:
-            self.kill()
-            raise
-        self.started = time.time()
-        self._look_like_wsl()
-        if self.conf.boot_command:
-            root = LinuxUser("root", 0, 0, "/root", "/bin/sh", (0,))
-            environment = {"PATH": _BASE_PATH, "HOME": "/root", "USER": "root", "WSL_DISTRO_NAME": self.name}
-            entry = Entry("/bin/sh", ["sh", "-c", self.conf.boot_command], root, "/", environment)
-            process = self.begin(entry, subprocess.DEVNULL, subprocess.DEVNULL, subprocess.DEVNULL)
-            threading.Thread(target=process.wait, daemon=True).start()
+            command += ["--as-pid2", *PID1_WITHOUT_SYSTEMD]
+        return command
 
     def _wait_for_boot(self, console: Path) -> None:
         deadline = time.monotonic() + self.around.boot_timeout
@@ -349,7 +362,7 @@ class BootedInstance(Instance):
         while time.monotonic() < deadline:
             if not self.alive:
                 lines = console.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-5:]
-                raise DistroError(f"{self.name} did not start: {' / '.join(lines) or 'systemd-nspawn says nothing'}")
+                raise DistroError(f"{self.name} did not start: {' / '.join(lines) or 'it says nothing'}")
             self.leader = self.leader or self._find_leader()
             if self.leader is not None:
                 if not self.systemd:
@@ -365,10 +378,10 @@ class BootedInstance(Instance):
         )
 
     def _find_leader(self) -> int | None:
-        if self._nspawn is None:
+        if self._process is None:
             return None
         with suppress(OSError):
-            for children in Path(f"/proc/{self._nspawn.pid}/task").glob("*/children"):
+            for children in Path(f"/proc/{self._process.pid}/task").glob("*/children"):
                 for pid in children.read_text(encoding="ascii").split():
                     ours = os.readlink("/proc/self/ns/pid")
                     if os.readlink(f"/proc/{pid}/ns/pid") != ours and Path(f"/proc/{pid}/root/proc/1").exists():
@@ -383,20 +396,20 @@ class BootedInstance(Instance):
 
     def stop(self) -> None:
         """Power it off; what does not end within ten seconds is killed (init.cpp does the same)."""
-        if self.alive and self.systemd and self.leader is not None and self._nspawn is not None:
+        if self.alive and self.systemd and self.leader is not None and self._process is not None:
             with suppress(ProcessLookupError):
                 os.kill(self.leader, signal.SIGRTMIN + 4)
             with suppress(subprocess.TimeoutExpired):
-                self._nspawn.wait(10)
+                self._process.wait(10)
         self.kill()
 
     def kill(self) -> None:
         """End everything in it by its cgroups, and take its mounts and cgroups away."""
-        kill_cgroups(self._trees)
-        if self._nspawn is not None:
+        kill_cgroups(self.trees)
+        if self._process is not None:
             with suppress(subprocess.TimeoutExpired):
-                self._nspawn.wait(10)
-        remove_cgroups(self._trees)
+                self._process.wait(10)
+        remove_cgroups(self.trees)
         self.leader = None
         self._sessions.clear()
         self.disk.detach()
@@ -529,35 +542,6 @@ class ChrootInstance(Instance):
     def outside_prefix(self, user: str) -> list[str]:
         """``chroot`` into the distro's files."""
         return ["chroot", *([] if user == "root" else [f"--userspec={user}"]), str(self.root)]
-
-
-def kill_cgroups(trees: Sequence[Path]) -> None:
-    """Kill every process in these cgroups and below."""
-    for tree in trees:
-        switch = tree / "cgroup.kill"
-        with suppress(OSError):
-            if switch.exists():
-                switch.write_text("1", encoding="ascii")
-                continue
-        for procs in [tree / "cgroup.procs", *tree.rglob("cgroup.procs")]:
-            with suppress(OSError):
-                for pid in procs.read_text(encoding="ascii").split():
-                    with suppress(ProcessLookupError):
-                        os.kill(int(pid), signal.SIGKILL)
-
-
-def remove_cgroups(trees: Sequence[Path], patience: float = 5.0) -> None:
-    """Remove these cgroups with all below them; the kernel refuses until the last dead process is reaped."""
-    deadline = time.monotonic() + patience
-    for tree in trees:
-        while tree.exists():
-            folders = [folder for folder in tree.rglob("*") if folder.is_dir()]
-            for folder in [*sorted(folders, key=lambda path: len(path.parts), reverse=True), tree]:
-                with suppress(OSError):
-                    folder.rmdir()
-            if not tree.exists() or time.monotonic() > deadline:
-                break
-            time.sleep(0.02)
 
 
 def _processes_below(root: Path) -> list[int]:

@@ -1,38 +1,48 @@
 """On which rung of the ladder this machine stands: how much of a real distro it can run.
 
 namespaces   root with namespaces: systemd boots, with a network and a cgroup of its own
+delegated    a user with subordinate ids and a cgroup that was given to him: systemd boots, on the machine's network
 chroot       root without them (a plain container): apt, dpkg and pip work; units can be enabled and verified,
              nothing that needs systemd runs, and it says so
-none         no root: nothing of the Linux side
+none         neither: nothing of the Linux side
 """
 
 from __future__ import annotations
 
+import errno
 import os
+import socket
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from vengeance.twin.distro.cgroups import cgroup2_tree, delegated_cgroup
 from vengeance.twin.distro.programs import found, run, runs
+from vengeance.twin.distro.user_namespace import hindrances, inside, overlay_options
 
 NAMESPACES = "namespaces"
+DELEGATED = "delegated"
 CHROOT = "chroot"
 NONE = "none"
+# Where the distro has a PID 1, so that systemd really runs when wsl.conf asks for it.
+BOOTS = (NAMESPACES, DELEGATED)
+_HTTPS = 443
 
 
 @dataclass(frozen=True)
 class Abilities:
     """What this machine allows, each found by trying it.
 
-    root: uid 0 with the right to chroot
+    root: uid 0 with the right to chroot, on the machine or in the twin's own user namespace
     mounts: mount(2) in this mount namespace
     overlay: an overlay whose upper layer lies in the state folder
     namespaces: new mount, pid, ipc, uts and cgroup namespaces
     cgroup: a writable cgroup version 2 tree
     nspawn: the program systemd-nspawn is there
     network: network namespaces, veth and nftables
-    delegated_cgroup: not root, but a cgroup version 2 folder of this user's own
+    user_namespace: uid 0 only in the twin's own user namespace
+    https_port: a server can have port 443
+    hindrances: without root, what keeps this user from making that namespace and booting in it, in sentences
     """
 
     root: bool
@@ -42,15 +52,17 @@ class Abilities:
     cgroup: bool
     nspawn: bool
     network: bool
-    delegated_cgroup: bool = False
+    user_namespace: bool = False
+    https_port: bool = True
+    hindrances: tuple[str, ...] = ()
 
 
 def survey(folder: Path) -> Abilities:
     """Try what this machine allows; ``folder`` is where the distro's files will lie. Takes about 50 ms."""
-    root = os.geteuid() == 0
-    tree = cgroup2_tree()
-    if not root:
-        return Abilities(False, False, False, False, False, False, False, _owns_a_cgroup(tree))
+    if os.geteuid() != 0:
+        return Abilities(False, False, False, False, False, False, False, hindrances=tuple(hindrances()))
+    confined = inside()
+    tree = delegated_cgroup() if confined else cgroup2_tree()
     return Abilities(
         root=True,
         mounts=_can_mount(folder),
@@ -58,15 +70,17 @@ def survey(folder: Path) -> Abilities:
         namespaces=runs(["unshare", "--mount", "--pid", "--ipc", "--uts", "--cgroup", "--fork", "true"]),
         cgroup=tree is not None and _can_make_cgroup(tree),
         nspawn=found("systemd-nspawn"),
-        network=_can_network(),
+        network=not confined and _can_network(),
+        user_namespace=confined,
+        https_port=_can_listen(_HTTPS),
     )
 
 
 def forced(abilities: Abilities, wanted: str | None) -> Abilities:
     """The abilities as if the machine stood on the rung ``wanted`` at best; None leaves them alone."""
-    if wanted in (None, NAMESPACES):
+    if wanted in (None, NAMESPACES) or (wanted == DELEGATED and abilities.user_namespace):
         return abilities
-    if wanted == CHROOT:
+    if wanted == CHROOT and not abilities.user_namespace:
         return replace(abilities, namespaces=False, network=False, cgroup=False)
     return Abilities(False, False, False, False, False, False, False)
 
@@ -75,6 +89,8 @@ def rung(abilities: Abilities) -> str:
     """The highest rung that these abilities reach."""
     if not abilities.root:
         return NONE
+    if abilities.user_namespace:
+        return DELEGATED if abilities.namespaces and abilities.cgroup and abilities.mounts else NONE
     if abilities.namespaces and abilities.cgroup and abilities.nspawn and abilities.mounts:
         return NAMESPACES
     return CHROOT
@@ -85,14 +101,10 @@ def missing(abilities: Abilities) -> list[str]:
     where = rung(abilities)
     if where == NONE:
         sentences = [
-            "No distro runs here: building a root filesystem and entering it needs root. Run the twin as root."
+            "No distro runs here: that needs root, or a user with subordinate ids and a cgroup of his own. "
+            "Run the twin as root."
         ]
-        if abilities.delegated_cgroup:
-            sentences.append(
-                "This user has a cgroup of its own, which would be enough to boot systemd without root, "
-                "but the twin does not do that yet."
-            )
-        return sentences
+        return sentences + [f"Without root: {sentence}" for sentence in abilities.hindrances]
     sentences = []
     if where == CHROOT:
         lacking = [
@@ -114,47 +126,20 @@ def missing(abilities: Abilities) -> list[str]:
         sentences.append("/proc/version and `systemd-detect-virt` show the host's kernel, not WSL's.")
         if not abilities.mounts:
             sentences.append("/mnt/c, /proc and /sys are empty in the distro, because mounting is refused.")
+    if where == DELEGATED:
+        sentences.append("The distros have no separate networks: that needs root.")
+        if not abilities.https_port:
+            sentences.append(
+                f"The vendor's package repository is not served in the distro, so nothing is installed from "
+                f"there: this user may not listen on port {_HTTPS}. Root allows it with "
+                f"'sysctl net.ipv4.ip_unprivileged_port_start={_HTTPS}'."
+            )
     if not abilities.network:
         sentences.append(
             "The distro shares this machine's network: its ports can collide with others here, and localhost "
             "forwarding is not needed because localhost is the same."
         )
     return sentences
-
-
-def cgroup2_tree(mounts: Path = Path("/proc/mounts")) -> Path | None:
-    """Where the cgroup version 2 hierarchy is mounted, alone or beside version 1."""
-    return _mounted(mounts, lambda kind, options: kind == "cgroup2")
-
-
-def cgroup1_systemd_tree(mounts: Path = Path("/proc/mounts")) -> Path | None:
-    """Where version 1's ``name=systemd`` hierarchy is mounted; None on a pure version 2 host."""
-    return _mounted(mounts, lambda kind, options: kind == "cgroup" and "name=systemd" in options.split(","))
-
-
-def _mounted(mounts: Path, wanted: Callable[[str, str], bool]) -> Path | None:
-    try:
-        lines = mounts.read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return None
-    for line in lines:
-        _, point, kind, options, *_ = line.split(" ")
-        if wanted(kind, options):
-            return Path(point)
-    return None
-
-
-def _owns_a_cgroup(tree: Path | None) -> bool:
-    if tree is None:
-        return False
-    try:
-        own = Path("/proc/self/cgroup").read_text(encoding="utf-8")
-    except OSError:
-        return False
-    for line in own.splitlines():
-        if line.startswith("0::"):
-            return os.access(tree / line[3:].lstrip("/") / "cgroup.procs", os.W_OK)
-    return False
 
 
 def _can_make_cgroup(tree: Path) -> bool:
@@ -180,13 +165,22 @@ def _can_overlay(folder: Path) -> bool:
         probe = Path(name)
         for part in ("lower", "upper", "work", "merged"):
             (probe / part).mkdir()
-        layers = f"lowerdir={probe}/lower,upperdir={probe}/upper,workdir={probe}/work"
+        layers = overlay_options(probe / "lower", probe / "upper", probe / "work")
         if not runs(["mount", "-t", "overlay", "overlay", "-o", layers, probe / "merged"]):
             return False
         runs(["umount", probe / "merged"])
         # The kernel makes work/work with mode 000; only root's rmdir gets past it.
         run(["rm", "-rf", probe / "work"], what="remove a probe")
         return True
+
+
+def _can_listen(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.83.0.0", port))
+        except OSError as problem:
+            return problem.errno != errno.EACCES
+    return True
 
 
 def _can_network() -> bool:

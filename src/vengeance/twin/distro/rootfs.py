@@ -17,6 +17,7 @@ from vengeance.twin.distro.errors import DistroError
 from vengeance.twin.distro.host_packages import apt_options, host_certificates, host_mirrors
 from vengeance.twin.distro.programs import found, run
 from vengeance.twin.distro.settings import DistroSettings
+from vengeance.twin.distro.user_namespace import inside, unpacking
 
 # What a fresh Ubuntu for WSL has of these, and what this project's deploys and pyinfra's facts use.
 PACKAGES = (
@@ -122,11 +123,9 @@ def _build(
     options: str,
     certificates: dict[str, bytes],
 ) -> None:
-    if os.geteuid() != 0:
-        raise DistroError(
-            "Building the distro's root filesystem needs root, and this user is not. "
-            "Run the same command once with sudo."
-        )
+    if inside():
+        raise DistroError(f"The distro's root filesystem {folder.stem} is not in the cache; start the twin again.")
+    rootless = os.geteuid() != 0
     for program, package in (("mmdebstrap", "mmdebstrap"), ("zstd", "zstd"), ("tar", "tar")):
         if not found(program):
             raise DistroError(f"Building the distro needs {program}. Run: apt-get install -y {package}")
@@ -138,6 +137,9 @@ def _build(
         )
     with tempfile.TemporaryDirectory(prefix="vg-rootfs-") as temporary:
         work = Path(temporary)
+        if rootless:
+            # mmdebstrap runs the hook under one of the user's subordinate ids, which is a stranger to this folder.
+            work.chmod(0o755)
         (work / "90host").write_text(options, encoding="utf-8")
         (work / "certificates").mkdir()
         for name, data in certificates.items():
@@ -153,6 +155,7 @@ def _build(
             [
                 "mmdebstrap",
                 *_OPTIONS,
+                *(["--mode=unshare"] if rootless else []),
                 *(f"--aptopt={line.rstrip(';')}" for line in options.splitlines()),
                 f'--customize-hook={hook} "$1"',
                 settings.suite,
@@ -165,7 +168,7 @@ def _build(
         tree = folder / "tree"
         tree.mkdir(mode=0o755)
         run(
-            ["tar", "-C", tree, "--numeric-owner", "--xattrs", "-xf", tarball, "--exclude=./dev/*"],
+            unpacking(["tar", "-C", tree, "--numeric-owner", "--xattrs", "-xf", tarball, "--exclude=./dev/*"]),
             what="unpack the root filesystem",
             timeout=600,
         )

@@ -26,7 +26,8 @@ class DistroSettings:
     components: sections of the archive
     user: the Linux user, uid 1000
     hostname: the name of the Windows computer, which WSL gives to the distro
-    rung: None to climb as high as the machine allows, or "namespaces" or "chroot" to force that one
+    rung: None to climb as high as the machine allows, or "namespaces", "delegated" or "chroot" for
+        that one at best
     own_network: False to share the host's network even where a network of its own is possible
     boot_timeout: seconds that systemd may take to boot (WSL's ``initTimeout`` is 10 s; a busy test machine
         is slower than a 4090's host)
