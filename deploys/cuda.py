@@ -2,7 +2,9 @@
 
 from pyinfra import host
 
-from vengeance.operations import cuda
+from vengeance.operations import cuda, settings
+
+settings.check_host()
 
 if "wsl" in host.groups:
     cuda.keyring(name="NVIDIA's package source")

@@ -2,7 +2,9 @@
 
 from pyinfra import host
 
-from vengeance.operations import windows
+from vengeance.operations import settings, windows
+
+settings.check_host()
 
 if "windows" in host.groups:
     windows.environment(

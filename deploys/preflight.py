@@ -2,7 +2,9 @@
 
 from pyinfra import host, inventory
 
-from vengeance.operations import windows, wsl
+from vengeance.operations import settings, windows, wsl
+
+settings.check_host()
 
 if "windows" in host.groups:
     windows.version(name="Windows is new enough", build=host.data.windows_build)

@@ -2,7 +2,13 @@
 
 from pyinfra import host
 
-from vengeance.operations import vllm
+from vengeance.operations import settings, vllm
+
+settings.check_host()
 
 if "wsl" in host.groups and host.data.systemd:
-    vllm.healthy(name="The vLLM server answers", port=host.data.vllm_flags["port"])
+    vllm.healthy(
+        name="The vLLM server answers",
+        port=host.data.vllm_flags["port"],
+        timeout=host.data.vllm_start_timeout,
+    )

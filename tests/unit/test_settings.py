@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from vengeance.box import cuda, python_packages, vllm_flags, wsl_conf
+from vengeance.operations.settings import check
 from vengeance.operations.windows import check_variables
+from vengeance.secret import Secret
 from vengeance.verify import inventory
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -67,3 +69,57 @@ def test_the_box_at_home_has_its_two_sides() -> None:
     windows = made.get_host("@winrm/vengeance")
     assert windows.data.get("winrm_password") is None, "the password is named, not written"
     assert windows.data.winrm_password_env == "VENGEANCE_PASSWORD"
+
+
+def wsl_settings(**changed: object) -> dict[str, object]:
+    return {**DATA["all"], **DATA["wsl"], **changed}
+
+
+def test_the_settings_as_shipped_pass_the_check_that_every_deploy_begins_with() -> None:
+    check(wsl_settings(), ["wsl"])
+    check(DATA["windows"], ["windows"])
+
+
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        ({"vllm_flags": {"port": 8080, "max-model-length": 1}}, "vllm_flags: vLLM has no flag --max-model-length"),
+        ({"vllm_flags": {"model": "m"}}, "vllm_flags: the port is missing"),
+        ({"vllm_flags": "abc"}, "vllm_flags has the wrong kind of value 'abc': str is not a dict"),
+        ({"cuda_toolkit_version": "twelve"}, "cuda_toolkit_version: .* as in 12-4, not 'twelve'"),
+        ({"cuda_toolkit_version": 12.4}, "cuda_toolkit_version has the wrong kind of value 12.4"),
+        ({"wsl_conf": {"boot": {"sytemd": True}}}, "wsl_conf: .* did you mean systemd"),
+        ({"systemd": "no"}, "systemd has the wrong kind of value 'no'"),
+        ({"linux_user": "Big User"}, "linux_user: 'Big User' is no name of a Linux user"),
+        ({"vllm_version": "0.22.0"}, "vllm==0.15.1 is installed, and vllm_version has the flags checked for 0.22.0"),
+        ({"vllm_secrets": {"HF_TOKEN": "hf_plain"}}, "HF_TOKEN is a secret: give it as Secret.from_environment"),
+        ({"vllm_secrets": {"HF_TOKEN": Secret.from_environment("NOT_SET_HERE")}}, "NOT_SET_HERE is not set"),
+        ({"vllm_start_timeout": 0}, "vllm_start_timeout is a number of seconds, not 0"),
+    ],
+)
+def test_a_wrong_setting_of_the_distro_is_found_before_anything_is_done(
+    changed: dict[str, object], sentence: str
+) -> None:
+    with pytest.raises(ValueError, match=sentence) as caught:
+        check(wsl_settings(**changed), ["wsl"])
+    assert "hf_plain" not in str(caught.value)
+
+
+def test_a_setting_that_was_deleted_is_named() -> None:
+    settings = wsl_settings()
+    del settings["vllm_python"]
+    with pytest.raises(ValueError, match="vllm_python is not set"):
+        check(settings, ["wsl"])
+
+
+def test_the_settings_of_windows_are_checked_for_a_windows_host_only() -> None:
+    wrong = {**DATA["windows"], "windows_build": "22000"}
+    with pytest.raises(ValueError, match="windows_build has the wrong kind of value '22000'"):
+        check(wrong, ["windows"])
+    check({**wsl_settings(), **wrong}, ["wsl"])
+
+
+@pytest.mark.parametrize("stage", ["preflight", "ollama", "wsl", "cuda", "vllm", "verify"])
+def test_every_stage_checks_the_settings_before_its_first_operation(stage: str) -> None:
+    lines = (ROOT / "deploys" / f"{stage}.py").read_text(encoding="utf-8").splitlines()
+    assert lines.index("settings.check_host()") < lines.index(next(each for each in lines if each.startswith("if ")))

@@ -19,11 +19,13 @@ class EnvironmentState(TypedDict):
     packages: dict[str, str]
 
 
+# pip writes RECORD last: a package without one was cut short while it was installed.
 _DESCRIBE = (
     "import importlib.metadata, json, os, platform, pwd, sys; "
     "print(json.dumps({'python': platform.python_version(), "
     "'owner': pwd.getpwuid(os.stat(sys.prefix).st_uid).pw_name, "
-    "'packages': {d.metadata['Name']: d.version for d in importlib.metadata.distributions()}}))"
+    "'packages': {d.metadata['Name']: d.version for d in importlib.metadata.distributions() "
+    "if d.read_text('RECORD')}}))"
 )
 
 

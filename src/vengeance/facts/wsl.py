@@ -66,32 +66,38 @@ class InstanceState(TypedDict):
 
     init: str
     systemd: bool
+    outdated: bool
 
 
 def parse_instance(output: list[str]) -> InstanceState:
-    """Read the name of process 1, the only line there is.
+    """Read the name of process 1, and the word that tells whether /etc/wsl.conf is newer than the instance.
 
     Raises FactProcessError for anything else.
     """
-    if len(output) != 1 or not output[0].strip():
-        raise FactProcessError(f"The name of process 1 should be one line of /proc/1/comm, not {output!r}.")
+    if len(output) != 2 or not output[0].strip() or output[1] not in ("outdated", "current"):
+        raise FactProcessError(
+            f"The name of process 1 and 'outdated' or 'current' should be two lines, not {output!r}."
+        )
     name = output[0].strip()
-    return {"init": name, "systemd": name == "systemd"}
+    return {"init": name, "systemd": name == "systemd", "outdated": output[1] == "outdated"}
 
 
 class Instance(FactBase[InstanceState]):
-    """Returns which program is process 1 in a distro: ``systemd``, or WSL's own ``init``.
+    """Returns which program is process 1 in a distro: ``systemd``, or WSL's own ``init``; and if it is outdated.
 
     Process 1 tells whether ``[boot] systemd=true`` of /etc/wsl.conf has taken effect, which happens when the
-    instance starts: https://learn.microsoft.com/windows/wsl/systemd
+    instance starts: https://learn.microsoft.com/windows/wsl/systemd. ``outdated``: the file was changed after that.
 
     .. code:: python
 
-        {"init": "systemd", "systemd": True}
+        {"init": "systemd", "systemd": True, "outdated": False}
     """
 
     def command(self) -> str:
-        return "cat /proc/1/comm"
+        # systemd makes its socket when it starts.
+        socket, conf = "/run/systemd/private", "/etc/wsl.conf"
+        newer = f"if [ -e {socket} ] && [ {conf} -nt {socket} ]; then echo outdated; else echo current; fi"
+        return f"cat /proc/1/comm; {newer}"
 
     def process(self, output: list[str]) -> InstanceState:
         return parse_instance(output)

@@ -38,6 +38,7 @@ def keyring(src: str = cuda.KEYRING_URL) -> Generator[PyinfraCommand, None, None
     if cuda.KEYRING_PACKAGE in host.get_fact(DebPackages):
         host.noop(f"package {cuda.KEYRING_PACKAGE} is installed")
         return
+    yield debian.finish_interrupted()
     yield from apt.deb._inner(src=src)
 
 

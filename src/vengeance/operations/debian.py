@@ -4,11 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Generator
 
-from pyinfra.api.command import PyinfraCommand
+from pyinfra.api.command import PyinfraCommand, QuoteString, StringCommand
 from pyinfra.api.operation import operation
 from pyinfra.context import host
 from pyinfra.facts.deb import DebPackages
 from pyinfra.operations import apt
+
+# What apt looks for before it says "dpkg was interrupted": files with numbers for names (apt-pkg, debsystem.cc).
+_FINISH = """\
+if ls /var/lib/dpkg/updates/ | grep -q '^[0-9][0-9]*$'; then
+  DEBIAN_FRONTEND=noninteractive dpkg --force-confdef --force-confold --configure -a
+fi
+"""
+
+
+def finish_interrupted() -> StringCommand:
+    """Return a command that brings to its end what a restart or a cut connection interrupted in dpkg.
+
+    Until that is done, apt refuses everything.
+    """
+    return StringCommand("sh -c", QuoteString(_FINISH))
 
 
 @operation()
@@ -31,4 +46,5 @@ def packages(packages: list[str]) -> Generator[PyinfraCommand, None, None]:
     if not missing:
         host.noop(f"packages {', '.join(packages)} are installed")
         return
+    yield finish_interrupted()
     yield from apt.packages._inner(packages=missing, update=True, no_recommends=True)

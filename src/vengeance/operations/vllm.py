@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import time
 from collections.abc import Generator, Mapping
 from io import StringIO
 from typing import Any
@@ -22,7 +23,8 @@ from vengeance.operations.refusal import refuse
 from vengeance.secret import Secret
 
 _PATH = re.compile(r"(/[A-Za-z0-9._+-]+)+")
-_USER = re.compile(r"[a-z_][a-z0-9_-]*")
+USER = re.compile(r"[a-z_][a-z0-9_-]*")
+_POLL_SECONDS = 2.0
 _UNIT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]*\.service")
 CHECKED_FOLDER = f"{FOLDER}/to-check"
 """Where a new unit lies until systemd has found no fault in it; it must have its own name there."""
@@ -55,7 +57,7 @@ def environment(
     + python: the Python it is made from, such as ``python3`` or ``python3.12``
     + pip_arguments: further arguments of ``pip install``, such as an index; they must hold no secret
 
-    A package that is there in another version is replaced.
+    A package that is there in another version is replaced. An environment without pip is made anew.
 
     **Example:**
 
@@ -69,26 +71,28 @@ def environment(
         )
     """
     _check(_PATH, "absolute path of a Python environment, as in /home/steam/vllm-env", path)
-    _check(_USER, "name of a Linux user", user)
+    _check(USER, "name of a Linux user", user)
     try:
         requirement = python_packages.parse_requirement(package)
     except ValueError as error:
         raise OperationValueError(str(error)) from None
     found = host.get_fact(Environment, path=path, _su_user=user, _su_shell="/bin/sh")
     own_python = QuoteString(f"{path}/bin/python")
-    if found is None:
+    if found is not None and python_packages.is_met(requirement, found["packages"]):
+        host.noop(f"{path} has {package}")
+        return
+    # Without pip it is one whose making was cut short.
+    if found is None or "pip" not in found["packages"]:
         yield StringCommand(
             QuoteString(python), "-m venv --clear", QuoteString(path), _su_user=user, _su_shell="/bin/sh"
         )
-    elif python_packages.is_met(requirement, found["packages"]):
-        host.noop(f"{path} has {package}")
-        return
     arguments = [QuoteString(text) for text in [*(pip_arguments or []), str(requirement)]]
     install = "-m pip install --no-input --disable-pip-version-check"
     yield StringCommand(own_python, install, *arguments, _su_user=user, _su_shell="/bin/sh")
 
 
-def _revealed(secrets: Mapping[str, Secret] | None) -> dict[str, str]:
+def revealed(secrets: Mapping[str, Secret] | None) -> dict[str, str]:
+    """Return the secrets themselves; ValueError with a sentence for one that is none, or cannot be read."""
     for name, value in (secrets or {}).items():
         if not isinstance(value, Secret):
             raise ValueError(f"{name} is a secret: give it as Secret.from_environment, from_file or from_keyring.")
@@ -181,18 +185,18 @@ def server(
         )
     """
     _check(_PATH, "absolute path of a Python environment, as in /home/steam/vllm-env", path)
-    _check(_USER, "name of a Linux user", user)
+    _check(USER, "name of a Linux user", user)
     _check(_UNIT, "name of a unit, as in vllm.service", unit)
     if flags.get("port") is None:
         raise OperationValueError("The flags of the server name no port, and its health is asked for there: add port.")
     try:
         words = vllm_flags.arguments(flags, version)
-        quoted = systemd_unit.variables({**(variables or {}), **_revealed(secrets)})
+        quoted = systemd_unit.variables({**(variables or {}), **revealed(secrets)})
         command = systemd_unit.lines([f"{path}/bin/python", "-m", "vllm.entrypoints.openai.api_server", *words])
     except ValueError as error:
         raise OperationValueError(str(error)) from None
     environment_text = _render(variables_template, {"variables": quoted})
-    data = {"path": path, "user": user, "command": command, "port": flags["port"], "start_timeout": start_timeout}
+    data = {"path": path, "user": user, "command": command, "port": flags["port"]}
     unit_text = _render(template, {**data, "environment_file": ENVIRONMENT_FILE})
 
     found = host.get_fact(Server, unit=unit)
@@ -207,24 +211,42 @@ def server(
     installed = host.get_fact(Environment, path=path, _su_user=user, _su_shell="/bin/sh")
     wanted = fingerprint(unit_text, environment_text, installed["packages"] if installed else {})
     if running and not (found["active"] and found["started_with"] == wanted):
-        yield _restart(unit)
+        yield _restart(unit, int(str(flags["port"])), start_timeout)
         yield StringCommand("install -m 600 /dev/null", STARTED_WITH_FILE, "&& echo", wanted, ">", STARTED_WITH_FILE)
     elif not pending:
         host.noop(f"{unit} is as it should be")
 
 
-def _restart(unit: str) -> StringCommand:
-    quoted = QuoteString(unit)
-    say = StringCommand("journalctl --no-pager --lines 40 --unit", quoted, ">&2")
-    return StringCommand("systemctl restart", quoted, "|| { ", say, "; exit 1; }")
+# A start counts against StartLimitBurst whoever asked for it, so the sixth change within an hour would not start.
+# "activating" is what systemd says of a server that died and waits for its restart: that is no start either.
+_RESTART = """\
+systemctl reset-failed -- "$1" 2>/dev/null
+if systemctl restart -- "$1"; then
+  left=$3
+  while systemctl is-active --quiet -- "$1"; do
+    if curl -fs --noproxy '*' --max-time 10 -o /dev/null "http://127.0.0.1:$2/health"; then exit 0; fi
+    if [ "$left" -le 0 ]; then echo "$1 runs and does not answer on port $2 after $3 s" >&2; break; fi
+    left=$((left - 1))
+    sleep 1
+  done
+fi
+journalctl --no-pager --lines 40 --unit "$1" >&2
+exit 1
+"""
+
+
+def _restart(unit: str, port: int, timeout: int) -> StringCommand:
+    return StringCommand("sh -c", QuoteString(_RESTART), "sh", QuoteString(unit), str(port), str(timeout))
 
 
 @operation()
-def healthy(port: int) -> Generator[PyinfraCommand, None, None]:
+def healthy(port: int, unit: str = "vllm.service", timeout: int = 0) -> Generator[PyinfraCommand, None, None]:
     """
     Stop the host if the server on a port does not answer ``/health``; nothing is changed.
 
     + port: TCP port of the server in the distro
+    + unit: name of its unit
+    + timeout: seconds to wait for an answer as long as the unit is active, for a server that still loads its model
 
     Asked only when the deploy runs: in a plan the server may not be there yet.
 
@@ -232,15 +254,22 @@ def healthy(port: int) -> Generator[PyinfraCommand, None, None]:
 
     .. code:: python
 
-        vllm.healthy(name="The server answers", port=8080)
+        vllm.healthy(name="The server answers", port=8080, timeout=900)
     """
     if state.current_stage != StateStage.Execute:
         host.noop(f"port {port} is asked when the deploy runs")
         return
-    if host.get_fact(Health, port=port):
-        host.noop(f"the server on port {port} is healthy")
-        return
-    yield refuse(
-        f"The server on port {port} of {host.name} does not answer /health. See why in the distro: "
-        "journalctl -u vllm -n 100"
-    )
+    deadline = time.monotonic() + timeout
+    told = False
+    while not host.get_fact(Health, port=port):
+        if time.monotonic() >= deadline or not host.get_fact(Server, unit=unit)["active"]:
+            yield refuse(
+                f"The server on port {port} of {host.name} does not answer /health. See why in the distro: "
+                f"journalctl -u {unit} -n 100"
+            )
+            return
+        if not told:
+            host.log(f"{unit} runs and does not answer on port {port} yet; waiting for it, {timeout} s at most")
+            told = True
+        time.sleep(_POLL_SECONDS)
+    host.noop(f"the server on port {port} is healthy")

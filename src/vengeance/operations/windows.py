@@ -84,7 +84,7 @@ def environment(
         for name, (mine, other) in windows_environment.overridden(_values(found["user"]), variables).items():
             host.log(
                 f"the user variable {name}={other!r} hides the machine variable {mine!r} from programs of that user; "
-                f"remove it with windows.environment({{{name!r}: ''}}, level='user', present=False)",
+                f"remove it, signed in as that user: reg delete HKCU\\Environment /v {name} /f",
                 logger.warning,
             )
     changes = windows_environment.changes(_values(found[level]), wanted)

@@ -146,7 +146,8 @@ def instance(systemd: bool = True, conf: OperationMeta | None = None) -> Generat
         wsl.instance(name="Start the distro with these settings", systemd=True, conf=written)
     """
     found = host.get_fact(Instance)
-    right = found is not None and found["systemd"] == systemd
+    # A deploy that was cut after it wrote the file leaves an instance that does not have it yet.
+    right = found is not None and found["systemd"] == systemd and not found["outdated"]
     if right and not changes(conf):
         host.noop("the distro runs with the settings of /etc/wsl.conf")
         return
@@ -200,12 +201,14 @@ def terminate(state: State, host: Host) -> bool:
 def check_systemd(state: State, host: Host, systemd: bool) -> bool:
     """Start the distro by reading its process 1, and compare that with what it should be."""
     found = host.get_fact(Instance)
-    if found is not None and found["systemd"] == systemd:
+    if found is None:
+        return False  # it could not be read: pyinfra has said so
+    if found["systemd"] == systemd:
         return True
-    seen = "nothing" if found is None else found["init"]
     host.log_styled(
-        f"{host.name} was started again and its process 1 is {seen}, not what [boot] systemd={str(systemd).lower()} "
-        "in /etc/wsl.conf asks for. Look at the start with: wsl.exe -d DISTRO --exec journalctl -b",
+        f"{host.name} was started again and its process 1 is {found['init']}, not what "
+        f"[boot] systemd={str(systemd).lower()} in /etc/wsl.conf asks for. "
+        "Look at the start with: wsl.exe -d DISTRO --exec journalctl -b",
         log_func=logger.error,
         fg="red",
     )

@@ -1,0 +1,120 @@
+"""The settings of a host, checked before anything is done to it.
+
+pyinfra looks at the arguments of an operation when its turn comes, which with ``--yes`` is in the middle of the deploy:
+a misspelled flag of vLLM would be found after the packages are installed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from pyinfra.api.exceptions import OperationValueError
+from pyinfra.context import host
+from typeguard import CollectionCheckStrategy, TypeCheckError, check_type
+
+from vengeance.box import cuda, python_packages, systemd_unit, vllm_flags, wsl_conf
+from vengeance.operations.vllm import USER, revealed
+from vengeance.operations.windows import check_variables
+
+_WINDOWS: dict[str, Any] = {
+    "windows_build": int,
+    "ollama_machine_variables": dict[str, str],
+    "ollama_user_variables": dict[str, str],
+}
+_WSL: dict[str, Any] = {
+    "linux_user": str,
+    "wsl_conf": dict[str, dict[str, str | bool | int]],
+    "systemd": bool,
+    "cuda_toolkit_version": str,
+    "vllm_system_packages": list[str],
+    "vllm_path": str,
+    "vllm_python": str,
+    "vllm_package": str,
+    "vllm_version": str,
+    "vllm_pip_arguments": list[str],
+    "vllm_flags": dict[str, str | bool | int | float | list[str] | None],
+    "vllm_variables": dict[str, str],
+    "vllm_secrets": dict[str, object],
+    "vllm_start_timeout": int,
+}
+
+
+def check(settings: Mapping[str, Any], groups: list[str]) -> None:
+    """Check every setting of a host that is in the group ``windows`` or ``wsl``.
+
+    + settings: name -> value, as in ``group_data``
+    + groups: those that the host is in
+
+    Raises ValueError with all that is wrong, each with the setting's name.
+    """
+    wrong: list[str] = []
+    for group, shapes in (("windows", _WINDOWS), ("wsl", _WSL)):
+        if group not in groups:
+            continue
+        misfits = list(_misfits(settings, shapes))
+        if not misfits:
+            misfits = list(_windows(settings) if group == "windows" else _wsl(settings))
+        wrong += misfits
+    if wrong:
+        raise ValueError(" ".join(wrong))
+
+
+def check_host() -> None:
+    """Check the settings of the host that the deploy is read for, before anything is done to any host.
+
+    Raises OperationValueError, which ends the run with the sentence.
+    """
+    try:
+        check(host.data.dict(), list(host.groups))  # type: ignore[no-untyped-call]
+    except ValueError as error:
+        raise OperationValueError(f"{host.name}: {error} Mend it in group_data/, or in the inventory.") from None
+
+
+def _misfits(settings: Mapping[str, Any], shapes: Mapping[str, Any]) -> Iterator[str]:
+    for name, shape in shapes.items():
+        if name not in settings:
+            yield f"{name} is not set."
+            continue
+        try:
+            check_type(settings[name], shape, collection_check_strategy=CollectionCheckStrategy.ALL_ITEMS)
+        except TypeCheckError as error:
+            value = settings[name]
+            seen = f" {value!r}" if isinstance(value, str | int | float) else ""
+            yield f"{name} has the wrong kind of value{seen}: {str(error).splitlines()[0].rstrip(':')}."
+
+
+def _windows(settings: Mapping[str, Any]) -> Iterator[str]:
+    for name, level in (("ollama_machine_variables", "machine"), ("ollama_user_variables", "user")):
+        try:
+            check_variables(settings[name], level, present=True)
+        except OperationValueError as error:
+            yield f"{name}: {error}"
+
+
+def _wsl(settings: Mapping[str, Any]) -> Iterator[str]:
+    checks: dict[str, Callable[[], object]] = {
+        "wsl_conf": lambda: wsl_conf.check(settings["wsl_conf"]),
+        "cuda_toolkit_version": lambda: cuda.toolkit_package(settings["cuda_toolkit_version"]),
+        "vllm_package": lambda: _package(settings["vllm_package"], settings["vllm_version"]),
+        "vllm_flags": lambda: vllm_flags.arguments(settings["vllm_flags"], settings["vllm_version"]),
+        "vllm_variables": lambda: systemd_unit.variables(settings["vllm_variables"]),
+        "vllm_secrets": lambda: systemd_unit.variables(revealed(settings["vllm_secrets"])),
+    }
+    if not USER.fullmatch(settings["linux_user"]):
+        yield f"linux_user: {settings['linux_user']!r} is no name of a Linux user."
+    for name, one in checks.items():
+        try:
+            one()
+        except ValueError as error:
+            yield f"{name}: {str(error).rstrip('.')}."
+    if settings["vllm_flags"].get("port") is None:
+        yield "vllm_flags: the port is missing, and the server's health is asked for there."
+    if settings["vllm_start_timeout"] < 1:
+        yield f"vllm_start_timeout is a number of seconds, not {settings['vllm_start_timeout']}."
+
+
+def _package(package: str, version: str) -> None:
+    requirement = python_packages.parse_requirement(package)
+    if requirement.specifier and not requirement.specifier.contains(version, prereleases=True):
+        raise ValueError(f"{package} is installed, and vllm_version has the flags checked for {version}")
