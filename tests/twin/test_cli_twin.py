@@ -416,6 +416,10 @@ def test_the_disk_is_full_until_it_is_not(shared: Twin, status: dict[str, Any]) 
         (("cut-before", "x"), "and 'x' is no number"),
         (("cut-before", "0"), "of at least 1, and 0 is less"),
         (("delay", "-1"), "of at least 0, and -1 is less"),
+        (("delay", "nan"), "and nan is no finite number"),
+        (("refuse", "inf"), "and inf is no finite number"),
+        (("cut-after", "1.5"), "and 1.5 is no whole number"),
+        (("disk-full", "1e999"), "and 1e999 is no whole number"),
         (("code", "1"), "code needs a fault code"),
     ],
 )
@@ -464,6 +468,8 @@ def test_limits_are_changed_while_it_runs(shared: Twin, status: dict[str, Any]) 
         ("allow_basic=7", "cannot become 7"),
         ("allow_basic", "is no limit"),
         ("max_timeout_ms=x", "needs a number"),
+        ("max_timeout_ms=-4", "needs a number above 0, not -4"),
+        ("max_envelope_size=nan", "needs a number above 0, not nan"),
     ):
         refused = cli("limits", "--name", shared.name, words)
         assert (refused.returncode, sentence in refused.stderr) == (1, True), refused.stderr
@@ -483,7 +489,13 @@ def test_exit_codes_and_sentences_of_a_twin_that_is_not_there(twin_home: Path) -
     done = cli("log", "--name", "nobody", "--json")
     assert json.loads(done.stdout)["error"].startswith("The twin nobody does not run")
     assert cli("down", "--name", "nobody").stdout == "The twin nobody was not running.\n"
+    done = cli("reset", "--name", "nobody")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("vengeance: There is no twin nobody: ")
     assert not (twin_home / "nobody").exists()
+    assert cli("status", VENGEANCE_TWIN="").stderr == ""
+    assert cli("fault", "--name", "nobody", "--action", "Dance", "cut-after", "1").returncode == 2
+    assert "takes 0 seconds or more, not -3" in cli("reboot", "--name", "nobody", "--seconds", "-3").stderr
     assert cli("dance").returncode == 2
     assert cli().returncode == 2
 

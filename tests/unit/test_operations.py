@@ -455,6 +455,13 @@ def test_another_version_is_replaced_without_making_the_environment_anew(
     assert all("venv --clear" not in text for text in run.texts)
 
 
+def test_an_environment_of_somebody_else_is_given_to_its_user() -> None:
+    there = {**environment_of({"vllm": "0.15.1"}), "owner": "root"}
+    run = run_operation(vllm.environment, {vllm_facts.Environment: there}, **VENV)
+    assert run.texts == ["chown -R -h steam /home/steam/vllm-env"]
+    assert "_su_user" not in getattr(run.commands[0], "connector_arguments", {})
+
+
 def test_an_environment_whose_making_was_cut_short_is_made_anew() -> None:
     run = run_operation(vllm.environment, {vllm_facts.Environment: environment_of({})}, **VENV)
     assert run.texts[0] == "python3 -m venv --clear /home/steam/vllm-env"

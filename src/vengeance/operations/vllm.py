@@ -78,8 +78,12 @@ def environment(
         raise OperationValueError(str(error)) from None
     found = host.get_fact(Environment, path=path, _su_user=user, _su_shell="/bin/sh")
     own_python = QuoteString(f"{path}/bin/python")
+    foreign = found is not None and found["owner"] != user
+    if foreign:
+        yield StringCommand("chown -R -h", QuoteString(user), QuoteString(path))
     if found is not None and python_packages.is_met(requirement, found["packages"]):
-        host.noop(f"{path} has {package}")
+        if not foreign:
+            host.noop(f"{path} has {package}")
         return
     # Without pip it is one whose making was cut short.
     if found is None or "pip" not in found["packages"]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,7 @@ from vengeance.twin.client import Twin, TwinError, all_twins
 from vengeance.twin.folders import DEFAULT_NAME
 
 STOPPED = 3
+ACTIONS = ("Create", "Command", "Send", "Receive", "Signal", "Delete", "Get")
 _FAULTS = """\
 faults, one or more at a time (numbers of requests count from when the rule is set, over WS-Management messages):
   cut-before N       close the connection before request N is handled: nothing of it is done
@@ -46,7 +48,7 @@ def _parser() -> argparse.ArgumentParser:
         one = command(name, help_text, **options)
         one.add_argument(
             "--name",
-            default=os.environ.get("VENGEANCE_TWIN", DEFAULT_NAME),
+            default=os.environ.get("VENGEANCE_TWIN") or DEFAULT_NAME,
             help="which twin (default: $VENGEANCE_TWIN, else %(default)s)",
         )
         return one
@@ -67,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     fault.add_argument("fault", nargs="+", metavar="FAULT", help="see below")
-    fault.add_argument("--action", help="count only requests of this action: Create, Command, Send, Receive, ...")
+    fault.add_argument("--action", choices=ACTIONS, help="count only requests of this action")
     fault.add_argument("--times", type=int, default=None, help="hit so many requests in a row (default: 1)")
     limits = named("limits", "print or change limits of the WinRM service")
     limits.add_argument("values", nargs="*", metavar="NAME=VALUE", help="for example allow_basic=false")
@@ -85,7 +87,7 @@ def parse_faults(words: Sequence[str], action: str | None, times: int | None) ->
     rules: list[dict[str, Any]] = []
     left = list(words)
 
-    def number(what: str, least: float = 1) -> float:
+    def number(what: str, least: float = 1, whole: bool = True) -> float:
         if not left:
             raise ValueError(f"{kind} needs {what}: see 'python -m vengeance.twin fault --help'.")
         text = left.pop(0)
@@ -93,6 +95,8 @@ def parse_faults(words: Sequence[str], action: str | None, times: int | None) ->
             value = float(text)
         except ValueError:
             raise ValueError(f"{kind} needs {what}, and {text!r} is no number.") from None
+        if not math.isfinite(value) or (whole and not value.is_integer()):
+            raise ValueError(f"{kind} needs {what}, and {text} is no {'whole' if whole else 'finite'} number.")
         if value < least:
             raise ValueError(f"{kind} needs {what} of at least {least:g}, and {text} is less.")
         return int(value) if value.is_integer() else value
@@ -105,9 +109,9 @@ def parse_faults(words: Sequence[str], action: str | None, times: int | None) ->
         elif kind == "code":
             rule = {"kind": "fault", "request": number("the number of a request"), "code": number("a fault code")}
         elif kind == "delay":
-            rule = {"kind": "delay", "milliseconds": number("milliseconds", 0)}
+            rule = {"kind": "delay", "milliseconds": number("milliseconds", 0, whole=False)}
         elif kind == "refuse":
-            rule = {"kind": "refuse", "seconds": number("seconds", 0)}
+            rule = {"kind": "refuse", "seconds": number("seconds", 0, whole=False)}
         elif kind == "disk-full":
             if left[:1] == ["off"]:
                 left.pop(0)
@@ -141,6 +145,8 @@ def parse_limits(words: Sequence[str]) -> dict[str, float]:
             number = float(text)
         except ValueError:
             raise ValueError(f"{name} needs a number, true or false, not {text!r}.") from None
+        if not math.isfinite(number) or number <= 0:
+            raise ValueError(f"{name} needs a number above 0, not {text}.")
         values[name] = int(number) if number.is_integer() else number
     return values
 
@@ -222,9 +228,13 @@ def _run(arguments: argparse.Namespace) -> int:
         show(status, _status_text(status))
         return 0 if status["state"] == "running" else STOPPED
     elif arguments.command == "reset":
+        if not twin.folder.is_dir():
+            raise ValueError(f"There is no twin {twin.name}: 'python -m vengeance.twin list' names those there are.")
         status = twin.reset()
         show(status, f"The twin {twin.name} is as new.\n{_status_text(status)}")
     elif arguments.command == "reboot":
+        if not (math.isfinite(arguments.seconds) and arguments.seconds >= 0):
+            raise ValueError(f"A restart takes 0 seconds or more, not {arguments.seconds:g}.")
         boot_time = twin.reboot(arguments.seconds)
         show({"name": twin.name, "boot_time": boot_time}, f"The twin {twin.name} booted at {boot_time}.")
     elif arguments.command == "log":
