@@ -92,7 +92,12 @@ def test_what_is_unregistered_stays_away_until_a_reset(one: Twin) -> None:
     assert one.distro_exec(["touch", "/mark"]).returncode == 0
     assert windows(one, WSL + "--unregister Ubuntu-24.04")[0] == 0
     one.down()
-    assert one.up()["distro"]["registered"] == []
+    distro = one.up()["distro"]
+    assert distro["registered"] == []
+    # The inventory leaves a distro out where none can be, and only there.
+    assert distro["rung"] != NONE
+    assert "was unregistered" in distro["missing"][-1]
+    assert "twin reset --name cli-distro" in distro["missing"][-1]
     before = one.status()["winrm"]
     started = time.monotonic()
     status = one.reset()
