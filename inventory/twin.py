@@ -9,8 +9,10 @@ know about the twin. VENGEANCE_TWIN names another twin than the one that `python
 import os
 import sys
 
+from pyinfra.api.exceptions import InventoryError
+
 from vengeance.secret import Secret
-from vengeance.twin.client import Twin
+from vengeance.twin.client import Twin, TwinError
 from vengeance.twin.folders import DEFAULT_NAME
 
 
@@ -18,8 +20,12 @@ def _say(sentence: str) -> None:
     print(f"--> Twin: {sentence}", file=sys.stderr)
 
 
-_twin = Twin(os.environ.get("VENGEANCE_TWIN") or DEFAULT_NAME)
-_status = _twin.up(on_progress=_say)
+try:
+    _twin = Twin(os.environ.get("VENGEANCE_TWIN") or DEFAULT_NAME)
+    _status = _twin.up(on_progress=_say)
+except (TwinError, ValueError, OSError) as _error:
+    # pyinfra prints its own errors as a sentence, and a traceback of all others.
+    raise InventoryError(str(_error)) from None
 _winrm, _distro = _status["winrm"], _status["distro"]
 
 windows = [
@@ -41,6 +47,8 @@ wsl = [
         {
             # Where the twin's distro cannot boot systemd, units are verified and enabled, not started.
             "systemd": _distro["systemd"],
+            # Without root the twin may not answer at the address of NVIDIA's packages.
+            "cuda_toolkit": _distro["vendor_repository"],
             # No compiler: nothing on the twin needs one, and it is 150 MB.
             "vllm_system_packages": ["ca-certificates", "curl", "python3-venv"],
             # The twin's vLLM lies in a folder that its pip knows; the same flags, no model. Nothing is downloaded.

@@ -84,6 +84,32 @@ def test_up_says_where_it_listens_and_a_second_up_changes_nothing(shared: Twin, 
     assert "--no-distro" in again["distro"]["missing"][0]
 
 
+def test_a_twin_that_runs_other_code_is_started_again(fresh: Twin, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = fresh.up(distro=False)
+    assert fresh.up(distro=False)["pid"] == first["pid"]
+    monkeypatch.setattr("vengeance.twin.client.fingerprint", lambda: "of an update")
+    said: list[str] = []
+    second = fresh.up(distro=False, on_progress=said.append)
+    assert second["pid"] != first["pid"]
+    assert second["winrm"] == first["winrm"]
+    assert said[0] == f"The twin {fresh.name} runs the code from before an update; it is started again."
+
+
+def test_a_twin_that_cannot_be_is_said_by_pyinfra_in_one_sentence() -> None:
+    done = subprocess.run(
+        [str(Path(sys.executable).with_name("pyinfra")), "inventory/twin.py", "debug-inventory"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        cwd=Path(__file__).resolve().parents[2],
+        env={**os.environ, "VENGEANCE_TWIN": "a b"},
+    )
+    assert done.returncode != 0
+    assert "'a b' cannot be the name of a twin" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_up_is_quick_without_a_distro(fresh: Twin) -> None:
     started = time.monotonic()
     fresh.up(distro=False)

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from vengeance.twin.folders import DEFAULT_NAME, control_socket, home, state_folder
+from vengeance.twin.sources import fingerprint
 
 _DOWN_SECONDS = 30.0
 
@@ -48,6 +49,8 @@ class Twin:
     def up(self, *, distro: bool = True, on_progress: Callable[[str], None] = lambda text: None) -> dict[str, Any]:
         """Start it unless it runs; return its status with the endpoints and the password.
 
+        One that was started by other code than this is started again: it does not know this code's scripts.
+
         + distro: False leaves the Linux side out
         + on_progress: told in a sentence what takes long
 
@@ -56,6 +59,10 @@ class Twin:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with self._exclusive():
             running = self._running_status()
+            if running is not None and running.get("sources") != fingerprint():
+                on_progress(f"The twin {self.name} runs the code from before an update; it is started again.")
+                self._stop()
+                running = None
             return running if running is not None else self._start(distro, on_progress)
 
     def _start(self, distro: bool, on_progress: Callable[[str], None]) -> dict[str, Any]:

@@ -30,6 +30,7 @@ from vengeance.twin.distro.host import CHROOT, NONE, DistroHost, build_shared
 from vengeance.twin.distro.settings import DistroSettings
 from vengeance.twin.distro.user_namespace import entering, hindrances, remove_tree
 from vengeance.twin.folders import control_socket
+from vengeance.twin.sources import fingerprint
 from vengeance.twin.windows.lxss import RegistryRegistrations
 from vengeance.twin.windows.model import Windows
 from vengeance.twin.windows.state import HOSTNAME, USER, WSL_VERSION, State, read_json, write_json
@@ -79,6 +80,7 @@ class Daemon:
         self.others: dict[str, str] = dict(known.get("others", {}))
         self.faults = FaultPlan()
         self.limits = Limits()
+        self.sources = fingerprint()
         self.log_file = folder / "requests.jsonl"
         self.log = RequestLog(self.log_file)
         self.accounts = Accounts(folder / "ntlm-users", HOSTNAME)
@@ -182,6 +184,7 @@ class Daemon:
             "name": self.name,
             "state": "running",
             "folder": str(self.folder),
+            "sources": self.sources,
             "winrm": {
                 "http": f"http://127.0.0.1:{http}/wsman",
                 "https": f"https://127.0.0.1:{https}/wsman",
