@@ -6,7 +6,7 @@ from vengeance.operations import cuda, settings
 
 settings.check_host()
 
-if "wsl" in host.groups:
+if "wsl" in host.groups and host.data.cuda_toolkit:
     cuda.keyring(name="NVIDIA's package source")
 
     cuda.toolkit(name="CUDA toolkit", version=host.data.cuda_toolkit_version)

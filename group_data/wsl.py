@@ -20,6 +20,9 @@ systemd = True
 # here. vLLM brings its own CUDA libraries; the toolkit is for what compiles at run time (nvcc).
 cuda_toolkit_version = "12-4"
 
+# Whether the toolkit is installed at all. Only a twin that cannot serve NVIDIA's package source says False.
+cuda_toolkit = True
+
 # Debian packages that vLLM needs: venv to make its environment, gcc and Python.h for Triton, curl to ask for health.
 vllm_system_packages = ["ca-certificates", "curl", "gcc", "python3-dev", "python3-venv"]
 

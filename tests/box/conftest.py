@@ -110,6 +110,13 @@ def settings(box: State) -> dict[str, object]:
 
 
 @pytest.fixture
+def toolkit(settings: dict[str, object]) -> None:
+    """Skips a test that needs CUDA's toolkit where the twin cannot serve NVIDIA's packages."""
+    if not settings["cuda_toolkit"]:
+        pytest.skip("this twin has no package source of NVIDIA's, so the toolkit is not installed in it")
+
+
+@pytest.fixture
 def systemd(settings: dict[str, object]) -> None:
     """Skips a test that needs running units where the twin cannot boot systemd."""
     if not settings["systemd"]:

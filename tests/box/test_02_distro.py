@@ -33,11 +33,13 @@ def test_systemd_has_finished_starting(linux: Host) -> None:
     assert linux.run("systemctl is-system-running --wait").stdout.strip() in ("running", "degraded")
 
 
+@pytest.mark.usefixtures("toolkit")
 def test_nvcc_is_the_one_of_the_toolkit_that_was_chosen(linux: Host, settings: dict[str, object]) -> None:
     version = str(settings["cuda_toolkit_version"]).replace("-", ".")
     assert f"release {version}," in linux.check_output("/usr/local/cuda/bin/nvcc --version")
 
 
+@pytest.mark.usefixtures("toolkit")
 def test_the_toolkit_comes_from_nvidias_source_for_wsl(linux: Host, settings: dict[str, object]) -> None:
     policy = linux.check_output("apt-cache policy %s", f"cuda-toolkit-{settings['cuda_toolkit_version']}")
     assert "https://developer.download.nvidia.com/compute/cuda/repos/wsl-ubuntu/x86_64" in policy

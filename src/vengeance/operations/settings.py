@@ -27,6 +27,7 @@ _WSL: dict[str, Any] = {
     "wsl_conf": dict[str, dict[str, str | bool | int]],
     "systemd": bool,
     "cuda_toolkit_version": str,
+    "cuda_toolkit": bool,
     "vllm_system_packages": list[str],
     "vllm_path": str,
     "vllm_python": str,
