@@ -56,6 +56,16 @@ class LinuxSide:
         """The C: drive."""
         return self.state / "drive_c"
 
+    def needs_a_network(self) -> None:
+        """Skip the test where the distro shares this machine's network."""
+        if not self.host.abilities.network:
+            pytest.skip("needs a network of the distro's own: " + " ".join(self.host.missing))
+
+    def needs_the_vendor(self) -> None:
+        """Skip the test where nobody answers at the vendor's address."""
+        if not self.host.vendor_repository:
+            pytest.skip("needs the vendor's package repository: " + " ".join(self.host.missing))
+
     def begin(self, line: str, user: str = "Steam", **environment: str) -> tuple[Process, ProcessOutput]:
         """Start wsl.exe with this raw command line."""
         output = ProcessOutput()

@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -73,6 +74,7 @@ def test_what_would_reach_the_machine_itself_is_not_allowed(linux: LinuxSide) ->
 
 
 def test_a_real_toolkit_comes_from_the_vendors_own_address(linux: LinuxSide) -> None:
+    linux.needs_the_vendor()
     done = linux.sh(
         f"set -e; cd /tmp; wget -q {KEYRING}; dpkg -i cuda-keyring_1.1-1_all.deb; apt-get update -q\n"
         "apt-get install -qy cuda-toolkit-12-4; /usr/local/cuda/bin/nvcc --version\n"
@@ -86,6 +88,7 @@ def test_a_real_toolkit_comes_from_the_vendors_own_address(linux: LinuxSide) -> 
 
 
 def test_without_its_key_the_vendors_repository_is_refused_as_in_real_life(linux: LinuxSide) -> None:
+    linux.needs_the_vendor()
     script = (
         "rm /var/lib/apt/lists/developer*; mv /usr/share/keyrings/cuda-archive-keyring.gpg /tmp/\n"
         "apt-get update -q; code=$?\n"
@@ -97,6 +100,7 @@ def test_without_its_key_the_vendors_repository_is_refused_as_in_real_life(linux
 
 
 def test_this_machine_does_not_believe_the_vendors_stand_in(linux: LinuxSide) -> None:
+    linux.needs_the_vendor()
     linux.run("--exec true")
     address = linux.sh("getent hosts developer.download.nvidia.com").text.split()[0]
     command = ["curl", "-sS", "--resolve", f"developer.download.nvidia.com:443:{address}", "-o", "/dev/null", KEYRING]
@@ -105,6 +109,8 @@ def test_this_machine_does_not_believe_the_vendors_stand_in(linux: LinuxSide) ->
 
 
 def test_pip_works_and_installs_the_vllm_stand_in_which_runs_as_a_unit(linux: LinuxSide) -> None:
+    if not linux.host.abilities.network and not _free(8080):
+        pytest.skip("needs port 8080, which somebody has on this machine's network, and that is the distro's too")
     done = linux.sh(
         "cd ~ && python3 -m venv env && env/bin/pip install -q idna vllm==0.15.1 && env/bin/vllm -v", "steam"
     )
@@ -160,12 +166,14 @@ def test_without_systemd_in_wsl_conf_pid_one_is_not_systemd() -> None:
         side.run(f"--terminate {NAME}")
         assert side.sh("cat /proc/1/comm; hostname").text == "systemd\nother\n"
         assert until(lambda: side.outside("test", "-e", "/run/booted").returncode == 0)
-        assert "developer.download.nvidia.com" in side.outside("cat", "/etc/hosts").stdout
+        named = "developer.download.nvidia.com" in side.outside("cat", "/etc/hosts").stdout
+        assert named == side.host.vendor_repository
 
 
 def test_two_twins_at_once_do_not_meet_and_nothing_is_left_behind() -> None:
     forward_before = forwarding()
     with linux_side() as one, linux_side() as other:
+        one.needs_a_network()
         for side, word in ((one, "one"), (other, "other")):
             assert side.sh(f"echo {word} > /etc/twin; systemctl is-system-running").text == "running\n"
         assert one.outside("cat", "/etc/twin").stdout == "one\n"
@@ -222,8 +230,9 @@ def test_localhost_of_this_machine_reaches_a_listener_on_the_distros_loopback(li
     linux.sh("systemd-run -q --unit=web python3 -m http.server 18765 --bind 127.0.0.1 --directory /usr/share/doc")
     port = linux.host.forward(18765)
     assert until(lambda: _get(port, "/")[0] == 200)
-    with pytest.raises(DistroError, match="cannot be forwarded"):
-        linux.host.forward(1, port)
+    if linux.host.abilities.network:
+        with pytest.raises(DistroError, match="cannot be forwarded"):
+            linux.host.forward(1, port)
     linux.run("--shutdown")
     assert _get(port, "/")[0] == 0
     with pytest.raises(DistroError, match="no distro of this twin runs"):
@@ -234,6 +243,11 @@ def test_registrations_name_the_distro_and_its_disk(linux: LinuxSide) -> None:
     one = linux.service.registrations.registered(SID)[0]
     assert linux.host.exists(one.guid)
     assert (linux.drive_c / "Users/Steam/AppData/Local/wsl/one/ext4.vhdx").is_file()
+
+
+def _free(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0
 
 
 def _get(port: int, path: str) -> tuple[int, bytes]:
