@@ -5,7 +5,9 @@ pyinfra inventory/home.py deploys/vengeance.py          (in the folder above thi
 
 from pyinfra import local
 
-from vengeance.operations import stage
+from vengeance.operations import settings, stage
+
+settings.check_folder()
 
 # Each call stands on a line of its own: pyinfra orders what the hosts do by the lines it comes from.
 stage.begins(name="Stage: preflight")

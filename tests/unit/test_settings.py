@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pyinfra.api.exceptions import OperationValueError
 
+from tests.unit.operation_runs import Run, no_connection
 from vengeance.box import cuda, python_packages, vllm_flags, wsl_conf
-from vengeance.operations.settings import check
+from vengeance.operations.settings import check, check_folder
 from vengeance.operations.windows import check_variables
 from vengeance.secret import Secret
 from vengeance.verify import inventory
@@ -117,6 +119,17 @@ def test_the_settings_of_windows_are_checked_for_a_windows_host_only() -> None:
     with pytest.raises(ValueError, match="windows_build has the wrong kind of value '22000'"):
         check(wrong, ["windows"])
     check({**wsl_settings(), **wrong}, ["wsl"])
+
+
+def test_a_run_in_another_folder_is_told_where_to_go(tmp_path: Path) -> None:
+    for folder, right in ((ROOT, True), (tmp_path, False)):
+        with no_connection({}, Run()) as state:
+            state.cwd = str(folder)
+            if right:
+                check_folder()
+                continue
+            with pytest.raises(OperationValueError, match=f"pyinfra runs in {tmp_path}, where no group_data/ is"):
+                check_folder()
 
 
 @pytest.mark.parametrize("stage", ["preflight", "ollama", "wsl", "cuda", "vllm", "verify"])

@@ -7,10 +7,11 @@ a misspelled flag of vLLM would be found after the packages are installed.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from pyinfra.api.exceptions import OperationValueError
-from pyinfra.context import host
+from pyinfra.context import host, state
 from typeguard import CollectionCheckStrategy, TypeCheckError, check_type
 
 from vengeance.box import cuda, python_packages, systemd_unit, vllm_flags, wsl_conf
@@ -61,11 +62,25 @@ def check(settings: Mapping[str, Any], groups: list[str]) -> None:
         raise ValueError(" ".join(wrong))
 
 
+def check_folder() -> None:
+    """Check that pyinfra runs in this project's folder, as it looks for group data and stages where it runs.
+
+    Raises OperationValueError, which ends the run with the sentence.
+    """
+    here = Path(state.cwd or ".")
+    if not (here / "group_data" / "all.py").is_file():
+        raise OperationValueError(
+            f"pyinfra runs in {here.resolve()}, where no group_data/ is: go to the folder that holds it and deploys/, "
+            "and run it there."
+        )
+
+
 def check_host() -> None:
     """Check the settings of the host that the deploy is read for, before anything is done to any host.
 
     Raises OperationValueError, which ends the run with the sentence.
     """
+    check_folder()
     try:
         check(host.data.dict(), list(host.groups))  # type: ignore[no-untyped-call]
     except ValueError as error:
