@@ -95,6 +95,15 @@ def test_a_twin_that_runs_other_code_is_started_again(fresh: Twin, monkeypatch: 
     assert said[0] == f"The twin {fresh.name} runs the code from before an update; it is started again."
 
 
+def test_a_rung_that_there_is_not_is_refused(fresh: Twin) -> None:
+    done = cli("up", "--name", fresh.name, VENGEANCE_TWIN_RUNG="chrooot")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        f"vengeance: The twin {fresh.name} did not start: VENGEANCE_TWIN_RUNG is 'chrooot': "
+        "use one of namespaces, delegated, chroot, none, or unset it.\n"
+    )
+
+
 def test_a_twin_that_cannot_be_is_said_by_pyinfra_in_one_sentence() -> None:
     done = subprocess.run(
         [str(Path(sys.executable).with_name("pyinfra")), "inventory/twin.py", "debug-inventory"],

@@ -476,7 +476,11 @@ def main() -> int:
     parser.add_argument("--no-distro", action="store_true")
     arguments = parser.parse_args()
     folder: Path = arguments.folder
-    complaint = None if arguments.no_distro else _enter_user_namespace()
+    try:
+        complaint = None if arguments.no_distro else _enter_user_namespace()
+    except DistroError as error:
+        print(json.dumps({"error": str(error)}), flush=True)
+        return 1
     lock = (folder / "daemon.lock").open("a+")
     if not _locked(lock):
         print(json.dumps({"error": f"Another process runs the twin in {folder}."}), flush=True)

@@ -6,7 +6,11 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from vengeance.twin.distro.errors import DistroError
+
 DEFAULT_SUITE = "bookworm"
+RUNGS = ("namespaces", "delegated", "chroot", "none")
+"""How much of a distro there is: see ``ladder``."""
 
 
 def cache_folder() -> Path:
@@ -47,10 +51,16 @@ class DistroSettings:
 
     @staticmethod
     def from_environment() -> DistroSettings:
-        """The settings with what VENGEANCE_TWIN_SUITE, _MIRROR, _SECURITY_MIRROR and _RUNG say."""
+        """The settings with what VENGEANCE_TWIN_SUITE, _MIRROR, _SECURITY_MIRROR and _RUNG say.
+
+        Raises DistroError for a rung that there is not.
+        """
+        rung = os.environ.get("VENGEANCE_TWIN_RUNG") or None
+        if rung not in (None, *RUNGS):
+            raise DistroError(f"VENGEANCE_TWIN_RUNG is {rung!r}: use one of {', '.join(RUNGS)}, or unset it.")
         return DistroSettings(
             suite=os.environ.get("VENGEANCE_TWIN_SUITE") or DEFAULT_SUITE,
             mirror=os.environ.get("VENGEANCE_TWIN_MIRROR") or None,
             security_mirror=os.environ.get("VENGEANCE_TWIN_SECURITY_MIRROR") or None,
-            rung=os.environ.get("VENGEANCE_TWIN_RUNG") or None,
+            rung=rung,
         )
