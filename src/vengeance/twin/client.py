@@ -90,6 +90,9 @@ class Twin:
                 if "say" in message:
                     on_progress(str(message["say"]))
                 if "error" in message:
+                    # Until it has ended it holds its lock, and the next command would take it for one that runs.
+                    with contextlib.suppress(subprocess.TimeoutExpired):
+                        process.wait(_DOWN_SECONDS)
                     raise TwinError(f"The twin {self.name} did not start: {message['error']}")
                 if "ready" in message:
                     # The daemon outlives us; without this its end would be reported as a forgotten child.
