@@ -38,8 +38,10 @@ def main() -> int:
         if distro["rung"] == "none":
             lines.append("Its distro does not run here: " + " ".join(distro["missing"]))
         else:
-            toolkit = in_distro(twin, "sh", "-c", "dpkg-query -W -f '${Package} ${Version}' cuda-toolkit-12-4")
-            lines += [f"Its distro {distro['name']}:", f"  CUDA        {toolkit}"]
+            lines.append(f"Its distro {distro['name']}:")
+            if distro["vendor_repository"]:
+                toolkit = in_distro(twin, "sh", "-c", "dpkg-query -W -f '${Package} ${Version}' cuda-toolkit-12-4")
+                lines.append(f"  CUDA        {toolkit}")
             if distro["systemd"]:
                 lines.append(f"  vllm        {in_distro(twin, 'systemctl', 'is-active', 'vllm.service')}")
             lines += [f"  missing     {sentence}" for sentence in distro["missing"]]

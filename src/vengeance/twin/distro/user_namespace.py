@@ -45,12 +45,15 @@ def hindrances() -> list[str]:
     """What keeps this user, who is not root, from booting a distro: sentences with the mend, none if nothing does."""
     if not (found("newuidmap") and found("newgidmap")):
         return ["newuidmap is missing: apt-get install -y uidmap."]
-    name = pwd.getpwuid(os.getuid()).pw_name
+    try:
+        name = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        name = str(os.getuid())  # as in a container that is run with any number
     if not runs([*_ENTER, "true"]):
         return [
             f"{name} cannot make a user namespace with a range of ids: /etc/subuid and /etc/subgid need a line "
             f"'{name}:100000:65536' each (usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {name}), "
-            "and the kernel must allow user namespaces."
+            "the kernel must allow user namespaces, and unshare must be of util-linux 2.38 or later."
         ]
     if delegated_cgroup() is None:
         return [
