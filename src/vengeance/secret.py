@@ -56,12 +56,14 @@ class Secret:
         def read() -> str:
             try:
                 mode = stat.S_IMODE(file.stat().st_mode)
-                text = file.read_text(encoding="utf-8")
+                text = file.read_text(encoding="utf-8-sig")
             except OSError as error:
                 raise SecretError(f"the password file {file} cannot be read: {error.strerror}") from None
+            except UnicodeDecodeError:
+                raise SecretError(f"the password file {file} is not UTF-8 text: save it as UTF-8") from None
             if mode & 0o077:
                 raise SecretError(f"the password file {file} has mode {mode:o}, others can read it: chmod 600 {file}")
-            value = text.splitlines()[0] if text else ""
+            value = text.split("\n", 1)[0].removesuffix("\r")
             if not value:
                 raise SecretError(f"the first line of the password file {file} is empty")
             return value

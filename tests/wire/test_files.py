@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import stat
+import time
 from pathlib import Path
 
 import pytest
@@ -137,3 +139,37 @@ def test_one_mebibyte_costs_few_requests(box: Box, tmp_path: Path) -> None:
 
 def test_a_file_that_the_kernel_makes_up_can_be_read(box: Box) -> None:
     assert get(box.client(), "/proc/version") == Path("/proc/version").read_bytes()
+
+
+def test_a_device_or_a_pipe_is_neither_read_nor_replaced(box: Box, tmp_path: Path) -> None:
+    client, pipe = box.client(), tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for path in (pipe, "/dev/null"):
+        with pytest.raises(TransferFailed, match="is a device, pipe or socket"):
+            get(client, path)
+        with pytest.raises(TransferFailed, match="is a device, pipe or socket"):
+            put(client, b"x", path)
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+    assert stat.S_ISCHR(Path("/dev/null").stat().st_mode)
+
+
+@pytest.mark.parametrize("duplex", [True, False], ids=["duplex", "half duplex"])
+def test_a_transfer_with_an_agent_that_hangs_ends_at_its_timeout(
+    box: Box, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, duplex: bool
+) -> None:
+    monkeypatch.setattr("vengeance.winrm.agent.GRACE_SECONDS", 0.5)
+    (tmp_path / "file").write_bytes(b"old")
+    client = box.client(operation_timeout=1, duplex=duplex)
+    for work in (
+        lambda: client.upload_to_distro(DISTRO, ROOT, io.BytesIO(b"new"), str(tmp_path / "file"), timeout=0.5),
+        lambda: client.download_from_distro(DISTRO, ROOT, str(tmp_path / "file"), io.BytesIO(), timeout=0.5),
+    ):
+        client.sh(DISTRO, ROOT, ":")
+        stopped = box.wsl.started[-1].pid
+        os.kill(stopped, signal.SIGSTOP)
+        started = time.monotonic()
+        with pytest.raises(TimeoutError):
+            work()
+        assert time.monotonic() - started < 8
+        os.kill(stopped, signal.SIGKILL)
+    assert get(client, tmp_path / "file") == b"old"

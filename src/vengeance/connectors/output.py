@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from pyinfra.api.output import echo
@@ -30,6 +31,11 @@ def command_output(result: Result) -> CommandOutput:
         [OutputLine("stdout", line) for line in text_lines(result.stdout)]
         + [OutputLine("stderr", line) for line in text_lines(result.stderr)]
     )
+
+
+def succeeded(code: int, success_codes: Iterable[int] | None) -> bool:
+    """Say whether an exit code is one of those that count as success; -1 and 4294967295 are the same to Windows."""
+    return code in {wanted & 0xFFFFFFFF for wanted in success_codes or (0,)}
 
 
 class LivePrinter:

@@ -20,9 +20,10 @@ class _Entry:
     def __init__(self, client: WinRMClient) -> None:
         self.client = client
         self.users = 0
+        self.left = False
 
 
-_pools: weakref.WeakKeyDictionary[State, dict[str, _Entry]] = weakref.WeakKeyDictionary()
+_pools: weakref.WeakKeyDictionary[State, dict[tuple[str, WinRMSettings], _Entry]] = weakref.WeakKeyDictionary()
 
 
 def agent_texts() -> AgentTexts:
@@ -41,32 +42,39 @@ def agent_texts() -> AgentTexts:
 def acquire(state: State, name: str, settings: WinRMSettings) -> WinRMClient:
     """Return the client for the Windows machine called ``name`` in this run, connected.
 
+    Hosts share it when all their settings are the same; another account on the box has another. Who comes back after
+    a ``release`` (after a reboot, say) is only let in once the box has answered.
+
     Raises OSError when there is no connection to be had. Give it back with ``release``.
     """
     # pywinrm and requests take a third of a second to import, and pyinfra loads every connector at each start.
     from vengeance.winrm.client import WinRMClient
 
     pool = _pools.setdefault(state, {})
-    entry = pool.get(name)
+    entry = pool.get((name, settings))
     if entry is None:
-        entry = pool[name] = _Entry(
+        entry = pool[name, settings] = _Entry(
             WinRMClient(settings, agent_texts(), lambda message: logger.warning("%s: %s", name, message))
         )
     entry.users += 1
     try:
         entry.client.connect()
+        if entry.left:
+            entry.client.check()
+            entry.left = False
     except BaseException:
-        release(state, name)
+        release(state, entry.client)
         raise
     return entry.client
 
 
-def release(state: State, name: str) -> None:
+def release(state: State, client: WinRMClient) -> None:
     """Give a client back; the last to do so closes it, and with it the shell on the box."""
-    entry = _pools.get(state, {}).get(name)
-    if entry is None:
-        return
-    entry.users -= 1
-    if entry.users <= 0:
-        del _pools[state][name]
-        entry.client.close()
+    pool = _pools.get(state, {})
+    for key, entry in list(pool.items()):
+        if entry.client is client:
+            entry.users -= 1
+            entry.left = True
+            if entry.users <= 0:
+                del pool[key]
+                client.close()

@@ -22,7 +22,8 @@ from pyinfra.connectors.util import CommandOutput
 from typing_extensions import Unpack, override
 
 from vengeance.connectors import pool
-from vengeance.connectors.output import LivePrinter, command_output
+from vengeance.connectors.errors import fails_its_host_only
+from vengeance.connectors.output import LivePrinter, command_output, succeeded
 from vengeance.connectors.settings import WinRMData, settings_from_data, winrm_data_meta
 from vengeance.powershell import Script, load
 
@@ -99,11 +100,12 @@ class WinRMConnector(BaseConnector):
 
     @override
     def disconnect(self) -> None:
-        if self.client is not None:
-            self.client = None
-            pool.release(self.state, self.short_name)
+        client, self.client = self.client, None
+        if client is not None:
+            pool.release(self.state, client)
 
     @override
+    @fails_its_host_only
     def run_shell_command(
         self,
         command: StringCommand | str,
@@ -121,7 +123,7 @@ class WinRMConnector(BaseConnector):
             printer.finish(output)
         if result.timed_out:
             raise TimeoutError(f"{self.host.name}: the command was stopped after {arguments.get('_timeout')} s")
-        return result.code in (arguments.get("_success_exit_codes") or [0]), output
+        return succeeded(result.code, arguments.get("_success_exit_codes")), output
 
     def _run(self, command: StringCommand | str, printer: LivePrinter | None, arguments: ConnectorArguments) -> Result:
         client = self._connected()
@@ -163,6 +165,7 @@ class WinRMConnector(BaseConnector):
         return program_result(answer)
 
     @override
+    @fails_its_host_only
     def put_file(
         self,
         filename_or_io: str | IOBase,
@@ -175,12 +178,13 @@ class WinRMConnector(BaseConnector):
         refuse_unix_arguments(self.host.name, arguments)
         path = windows_path(self.host.name, remote_filename)
         with get_file_io(cast("str | IO[Any]", filename_or_io)) as source:
-            self._connected().upload(as_bytes(source), path)
+            self._connected().upload(as_bytes(source), path, timeout=arguments.get("_timeout"))
         if print_output:
             echo(f"{self.host.print_prefix}file uploaded: {path}", err=True)
         return True
 
     @override
+    @fails_its_host_only
     def get_file(
         self,
         remote_filename: str,
@@ -193,7 +197,7 @@ class WinRMConnector(BaseConnector):
         refuse_unix_arguments(self.host.name, arguments)
         path = windows_path(self.host.name, remote_filename)
         client = self._connected()
-        receive_file(filename_or_io, lambda target: client.download(path, target))
+        receive_file(filename_or_io, lambda target: client.download(path, target, timeout=arguments.get("_timeout")))
         if print_output:
             echo(f"{self.host.print_prefix}file downloaded: {path}", err=True)
         return True
@@ -233,7 +237,7 @@ def stdin_text(stdin: object) -> str | None:
     if hasattr(stdin, "readlines"):
         stdin = stdin.readlines()
     lines = list(stdin) if isinstance(stdin, list | tuple) else [stdin]
-    texts = [plain(line) for line in lines]
+    texts = [line.decode() if isinstance(line, bytes) else plain(line) for line in lines]
     return "".join(text if text.endswith("\n") else text + "\n" for text in texts)
 
 
@@ -264,7 +268,7 @@ def as_bytes(source: IO[Any]) -> IO[bytes]:
 def receive_file(filename_or_io: str | IOBase, download: Callable[[IO[bytes]], object]) -> None:
     """Have ``download(target)`` write a file: beside its place, and moved there when it is whole."""
     if not isinstance(filename_or_io, str):
-        if isinstance(filename_or_io, TextIOBase):
+        if isinstance(filename_or_io, TextIOBase) or hasattr(filename_or_io, "encoding"):
             buffer = BytesIO()
             download(buffer)
             filename_or_io.write(buffer.getvalue().decode())

@@ -22,7 +22,8 @@ from pyinfra.connectors.util import (
 from typing_extensions import Unpack, override
 
 from vengeance.connectors import pool
-from vengeance.connectors.output import LivePrinter, command_output
+from vengeance.connectors.errors import fails_its_host_only
+from vengeance.connectors.output import LivePrinter, command_output, succeeded
 from vengeance.connectors.settings import WinRMData, settings_from_data, winrm_data_meta
 from vengeance.connectors.winrm import as_bytes, receive_file, stdin_text
 from vengeance.winrm.settings import WinRMSettings
@@ -127,10 +128,11 @@ class WSLConnector(BaseConnector):
         # pyinfra does this after the connection is closed, when it can only fail.
         if self.missing is None:
             remove_any_sudo_askpass_file(self.host)
-        self.client = None
-        pool.release(self.state, self.data["wsl_host"])
+        client, self.client = self.client, None
+        pool.release(self.state, client)
 
     @override
+    @fails_its_host_only
     def run_shell_command(
         self,
         command: StringCommand | str,
@@ -161,9 +163,10 @@ class WSLConnector(BaseConnector):
             printer.finish(output)
         if result.timed_out:
             raise TimeoutError(f"{self.host.name}: the command was stopped after {control.get('_timeout')} s")
-        return result.code in (control.get("_success_exit_codes") or [0]), output
+        return succeeded(result.code, control.get("_success_exit_codes")), output
 
     @override
+    @fails_its_host_only
     def put_file(
         self,
         filename_or_io: str | IOBase,
@@ -177,13 +180,18 @@ class WSLConnector(BaseConnector):
             return True
         with get_file_io(cast("str | IO[Any]", filename_or_io)) as source:
             self._connected().upload_to_distro(
-                self.distro, self._file_user(arguments), as_bytes(source), remote_filename
+                self.distro,
+                self._file_user(arguments),
+                as_bytes(source),
+                remote_filename,
+                timeout=arguments.get("_timeout"),
             )
         if print_output:
             echo(f"{self.host.print_prefix}file uploaded: {remote_filename}", err=True)
         return True
 
     @override
+    @fails_its_host_only
     def get_file(
         self,
         remote_filename: str,
@@ -197,7 +205,10 @@ class WSLConnector(BaseConnector):
             return False
         client, user = self._connected(), self._file_user(arguments)
         receive_file(
-            filename_or_io, lambda target: client.download_from_distro(self.distro, user, remote_filename, target)
+            filename_or_io,
+            lambda target: client.download_from_distro(
+                self.distro, user, remote_filename, target, timeout=arguments.get("_timeout")
+            ),
         )
         if print_output:
             echo(f"{self.host.print_prefix}file downloaded: {remote_filename}", err=True)

@@ -27,7 +27,7 @@ from vengeance.winrm.errors import (
     WireError,
 )
 from vengeance.winrm.frames import Data, End, Frame, FrameAssembler, Live, encode_field, request_line
-from vengeance.winrm.shell import RECONNECT_SECONDS, Shell, backoff_pauses
+from vengeance.winrm.shell import RECONNECT_SECONDS, Command, Shell, backoff_pauses
 
 ALL_BYTES = bytes(range(256))
 START_SECONDS = 90.0
@@ -58,14 +58,12 @@ class AgentEnded(WireError):
 
     + exit_code: its exit code, unsigned
     + output: the last of what it printed, without the protocol
-    + before_request: it had ended before the request reached it
     """
 
-    def __init__(self, message: str, exit_code: int, output: bytes, before_request: bool) -> None:
+    def __init__(self, message: str, exit_code: int, output: bytes) -> None:
         super().__init__(message)
         self.exit_code = exit_code
         self.output = output
-        self.before_request = before_request
 
 
 class Agent:
@@ -74,19 +72,22 @@ class Agent:
     + shell: where it runs
     + kind: what it is
     + place: how errors name the box
-    + reader: a connection of its own to wait for answers on (duplex), None to wait on the shell's own
+    + reader: a connection of its own to wait for answers on, so that nobody else waits for them too
+    + duplex: requests go over the shell's own connection while the reader waits, else over the reader too
     """
 
-    def __init__(self, shell: Shell, kind: AgentKind, place: str, reader: Connection | None = None) -> None:
+    def __init__(self, shell: Shell, kind: AgentKind, place: str, reader: Connection, duplex: bool) -> None:
         self._shell = shell
         self._kind = kind
         self._place = place
         self._reader = reader
+        self._duplex = duplex
         self._nonce = secrets.token_hex(16)
         self._frames = FrameAssembler(self._nonce)
         self._next_id = 0
-        self._command = ""
+        self._command: Command | None = None
         self._stderr = b""
+        self._heard = 0
         self._ended_before = False
         self.busy = False
         self.alive = False
@@ -99,26 +100,27 @@ class Agent:
         another start may be tried. The process is ended then.
         """
         loaded = base64.b64encode(self._kind.text.encode()) + b"\n" + self._nonce.encode() + b"\n"
-        self._command = self._shell.start(self._kind.line)
-        self.alive = True
+        try:
+            self._command = self._shell.start(self._kind.line)
+            self.alive = True
+            self._prove(loaded)
+        except BaseException:
+            self.close()
+            raise
+
+    def _prove(self, loaded: bytes) -> None:
         try:
             end = self._exchange(
                 "prove", (encode_field(ALL_BYTES),), prefix=loaded, timeout=START_SECONDS - GRACE_SECONDS
             )
             self.proof = json.loads(end.stdout)
-        except AgentEnded:
-            self.close()
-            raise
         except OutcomeUnknown as error:
             # Nothing of the user's was under way: a new one can be started.
-            self.close()
             raise ConnectionLost(f"the connection to {self._place} was cut while an agent started") from error
         except (CommandTimeout, ValueError) as error:
-            self.close()
             raise AgentUnavailable(f"the {self._kind.name} agent on {self._place} did not start: {error}") from error
         complaint = self._complaint()
         if complaint:
-            self.close()
             raise AgentUnavailable(f"the {self._kind.name} agent on {self._place} failed its own test: {complaint}")
 
     def _complaint(self) -> str | None:
@@ -156,7 +158,7 @@ class Agent:
                 raise AgentGone(f"the agent on {self._place} was lost") from None
             raise
         except AgentEnded as error:
-            if read_only or error.before_request:
+            if read_only or self._ended_before:
                 raise AgentGone(f"the agent on {self._place} ended") from None
             raise OutcomeUnknown(
                 f"the {self._kind.name} agent on {self._place} ended (exit code {error.exit_code}) while it ran a "
@@ -211,10 +213,11 @@ class Agent:
     ) -> End:
         started = False
         again = False
-        pause = backoff_pauses(RECONNECT_SECONDS)
+        pause = None
         while True:
+            heard = self._heard
             waiting = _Waiting(lambda: self._receive_answer(request_id, deadline, on_live, on_data))
-            if self._reader is not None:
+            if self._duplex:
                 waiting.start()
             # The loader reads its two lines only once, so only what follows them may be sent again.
             try:
@@ -229,6 +232,9 @@ class Agent:
             except (ConnectionLost, Unreachable) as error:
                 self._frames.forget_partial_line()
                 again = True
+                # Only losses in a row count: a command may take hours, with a cut now and then.
+                if pause is None or self._heard != heard:
+                    pause = backoff_pauses(RECONNECT_SECONDS)
                 if not pause():
                     raise OutcomeUnknown(
                         f"the connection to {self._place} was lost ({error}) after a command had been sent: whether "
@@ -245,7 +251,7 @@ class Agent:
         pause = backoff_pauses(RECONNECT_SECONDS)
         while True:
             try:
-                self._shell.send(self._command, data)
+                self._shell.send(self._running(), data, connection=None if self._duplex else self._reader)
                 return
             except InputClosed:
                 # Its last words are still to be received.
@@ -282,14 +288,15 @@ class Agent:
         on_live: Callable[[Live], None] | None,
         on_data: Callable[[Data], None] | None,
     ) -> End:
-        while True:
+        while self.alive:
+            if deadline is not None and time.monotonic() > deadline:
+                raise CommandTimeout(
+                    f"a command on {self._place} did not end in time and would not stop; its process was ended"
+                )
             try:
-                received = self._shell.receive(self._command, self._reader)
+                received = self._shell.receive(self._running(), self._reader)
             except NothingYet:
-                if deadline is not None and time.monotonic() > deadline:
-                    raise CommandTimeout(
-                        f"a command on {self._place} did not end in time and would not stop; its process was ended"
-                    ) from None
+                self._heard += 1
                 continue
             self._stderr = (self._stderr + received.stderr)[-4096:]
             for frame in self._frames.feed(received.stdout):
@@ -298,14 +305,20 @@ class Agent:
                 end = self._handle(frame, on_live, on_data)
                 if end is not None:
                     return end
+                self._heard += 1
             if received.exit_code is not None:
                 self.alive = False
                 raise AgentEnded(
                     f"the {self._kind.name} agent on {self._place} ended with exit code {received.exit_code}",
                     received.exit_code,
                     self._frames.stray + self._stderr,
-                    self._ended_before,
                 )
+        raise ShellLost(f"the agent on {self._place} is not waited for any more")
+
+    def _running(self) -> Command:
+        if self._command is None:
+            raise ShellLost(f"the agent on {self._place} was not started")
+        return self._command
 
     @staticmethod
     def _handle(
@@ -322,16 +335,14 @@ class Agent:
     def close(self) -> None:
         """End the process; one that is idle goes by itself with its shell, one that is busy is killed."""
         self.alive = False
-        if self._command:
+        if self._command is not None:
             self._shell.terminate(self._command)
-        if self._reader is not None:
-            self._reader.close()
+        self._reader.close()
 
     def leave(self) -> None:
         """Let the process end with its shell, which is about to be deleted."""
         self.alive = False
-        if self._reader is not None:
-            self._reader.close()
+        self._reader.close()
 
 
 class _Waiting:

@@ -4,17 +4,18 @@
 IFS=' 	
 '
 set +f
+tmp=
 cd "${HOME:-/}" 2>/dev/null || cd /
 read -r nonce
 dir=$(mktemp -d "${TMPDIR:-/tmp}/vengeance-agent.XXXXXXXXXX") || exit 71
-trap 'rm -rf "$dir"' EXIT
+trap 'rm -rf "$dir"; if [ -n "$tmp" ]; then rm -f -- "$tmp"; fi' EXIT
 trap 'exit 1' HUP INT PIPE TERM
 : >"$dir/out"
 : >"$dir/err"
 last=-1
 code=0
 late=0
-tmp=
+brief=
 
 decode() { if [ "$1" != - ]; then printf %s "$1" | base64 -d; fi; }
 text() { t=$(decode "$1"; printf x); t=${t%x}; }
@@ -23,15 +24,23 @@ size_of() { if [ -s "$1" ]; then wc -c <"$1"; else printf 0; fi; }
 digest_of() { sha256sum <"$1" | cut -d' ' -f1; }
 
 # An answer is put together in a file and leaves in one write: what arrives in pieces costs a request each.
+# On a full disk there is no room for that file: then the answer is short and says so.
 answer() {
-  {
-    printf '\n\036%s %s end %s %s %s ' "$nonce" "$last" "$code" "$late" "$(size_of "$dir/out")"
-    encode "$dir/out"
-    printf ' %s ' "$(size_of "$dir/err")"
-    encode "$dir/err"
-    printf '\n'
-  } >"$dir/answer"
-  cat "$dir/answer"
+  brief=
+  if ! {
+    printf '\n\036%s %s end %s %s %s ' "$nonce" "$last" "$code" "$late" "$(size_of "$dir/out")" &&
+      encode "$dir/out" &&
+      printf ' %s ' "$(size_of "$dir/err")" &&
+      encode "$dir/err" &&
+      printf '\n'
+  } >"$dir/answer" 2>/dev/null; then
+    brief="the command ended with exit code $code, but there is no room for its output in $dir: is the disk full?"
+  fi
+  repeat
+}
+repeat() {
+  if [ -z "$brief" ]; then cat "$dir/answer"; return; fi
+  printf '\n\036%s %s end 1 %s 0 - %s %s\n' "$nonce" "$last" "$late" "${#brief}" "$(printf %s "$brief" | base64 -w0)"
 }
 reply() { printf %s "$1" >"$dir/out"; code=0; }
 refuse() { printf '%s\n' "$1" >"$dir/err"; code=1; }
@@ -47,12 +56,15 @@ live() {  # live FILE KIND SHOWN: prints what was added to FILE; $shown is the n
 
 run() {  # run COMMAND STDIN TIMEOUT STREAM; the last two are plain words
   limit=$3 stream=$4
-  rm -f "$dir/code" "$dir/pid" "$dir/late"
+  rm -f "$dir/pid" "$dir/late"
+  : >"$dir/running"
   {
     { printf '%s\n' "$1"; decode "$2"; } |
       setsid sh -c 'echo "$$" >"$0/pid"; IFS= read -r c; c=$(printf %s "$c" | base64 -d; printf x); eval "${c%x}"' "$dir" \
         >"$dir/out" 2>"$dir/err"
-    echo "$?" >"$dir/code"
+    code=$?
+    rm -f "$dir/running" "$dir/pid"
+    exit "$code"
   } &
   job=$!
   if [ "$limit" != - ]; then
@@ -62,15 +74,14 @@ run() {  # run COMMAND STDIN TIMEOUT STREAM; the last two are plain words
   fi
   if [ "$stream" = 1 ]; then
     out=0 err=0
-    while [ ! -s "$dir/code" ]; do
+    while [ -e "$dir/running" ]; do
       sleep 0.1
       live "$dir/out" out "$out"; out=$shown
       live "$dir/err" err "$err"; err=$shown
     done
-  else
-    wait "$job"
   fi
-  read -r code <"$dir/code"
+  wait "$job"
+  code=$?
   if [ "$limit" != - ]; then
     # Before it has become a session of its own it is only a process.
     kill -s KILL "$watch" 2>/dev/null
@@ -81,13 +92,14 @@ run() {  # run COMMAND STDIN TIMEOUT STREAM; the last two are plain words
 }
 
 open_upload() {  # open_upload ID PATH SHA256 SIZE MODE
-  if [ -n "$tmp" ]; then rm -f "$tmp"; tmp=; fi
+  if [ -n "$tmp" ]; then rm -f -- "$tmp"; tmp=; fi
   text "$3"; digest=$t
   text "$4"; size=$t
   text "$5"; mode=$t
   text "$2"; path=$t
   if [ -h "$path" ]; then path=$(readlink -f -- "$path"; printf x); path=${path%?x}; fi
   if [ -d "$path" ]; then refuse "$path is a directory"; return; fi
+  if [ -e "$path" ] && [ ! -f "$path" ]; then refuse "$path is a device, pipe or socket and no file"; return; fi
   if [ -f "$path" ] && [ -r "$path" ] && [ "$(digest_of "$path")" = "$digest" ]; then reply equal; return; fi
   tmp="$path.$nonce.tmp"
   if ! (umask 077; : >"$tmp") 2>"$dir/err"; then
@@ -133,7 +145,7 @@ close_upload() {
       code=1
     fi
   fi
-  rm -f "$tmp"
+  rm -f -- "$tmp"
   tmp=
 }
 
@@ -142,6 +154,7 @@ read_file() {  # read_file PATH OFFSET COUNT
   text "$3"; count=$t
   text "$1"; file=$t
   if [ -d "$file" ]; then refuse "$file is a directory"; return; fi
+  if [ -e "$file" ] && [ ! -f "$file" ]; then refuse "$file is a device, pipe or socket and no file"; return; fi
   if ! length=$( { wc -c <"$file"; } 2>"$dir/err") || [ -z "$length" ]; then code=1; return; fi
   digest=-
   if [ "$offset" = 0 ]; then digest=$(head -c "$length" -- "$file" | sha256sum | cut -d' ' -f1); fi
@@ -173,7 +186,7 @@ while IFS= read -r line; do
   id=$2 verb=$3
   shift 3
   if [ "$verb" = piece ]; then piece "$id" "$@"; continue; fi
-  if [ "$id" -eq "$last" ]; then cat "$dir/answer"; continue; fi
+  if [ "$id" -eq "$last" ]; then repeat; continue; fi
   if [ "$id" -lt "$last" ]; then continue; fi
   last=$id code=0 late=0
   : >"$dir/out"

@@ -6,10 +6,12 @@ import base64
 import json
 import re
 import threading
+import time
 import weakref
 from atexit import register
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO, Literal, TypeVar
 
@@ -38,17 +40,23 @@ SHELL_ENVIRONMENT = {"WSL_UTF8": "1", "WSL_DISABLE_WARNINGS": "1"}
 # The line does not begin with a quote: "cmd /c" would take away that one and the last.
 # https://learn.microsoft.com/windows-server/administration/windows-commands/cmd
 WSL_EXE = 'cd /d "C:\\Program Files\\WSL" && .\\wsl.exe'
-WSL_FAILED = 4294967295
+# The sh agent's own complaint that it has nowhere to write; any other early end is wsl.exe's.
+NO_ROOM = 71
 WSL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
 # The largest request that fits into one Send, which arrives whole or not at all.
 LARGEST_REQUEST_BYTES = 240_000
 CONNECT_AGAIN_SECONDS = 1.0
+CHECK_SECONDS = 20.0
 _STARTS = 3
 
 _SH_AGENT = (Path(__file__).parent / "agent.sh").read_text(encoding="utf-8")
 # Reads one line and runs it. The quotes are for cmd.exe and for wsl.exe's CommandLineToArgvW; in them nothing is
 # special to either, and without field splitting and globbing the shell takes the text as it is.
 SH_LOADER = '/bin/sh -c "IFS= read -r l;set -f;IFS=;eval $(echo $l|base64 -d)"'
+
+
+class NameRefused(WireError, ValueError):
+    """A distro's or user's name that cannot stand on wsl.exe's command line."""
 
 
 class DistroMissing(WireError):
@@ -90,7 +98,8 @@ class WinRMClient:
         self._warn = warn
         self._connection = Connection(settings)
         self._shell = Shell(self._connection, SHELL_ENVIRONMENT)
-        self._process = ProcessRunner(self._shell)
+        self._reader = Connection(settings)
+        self._process = ProcessRunner(self._shell, self._reader)
         self._agents: dict[str, Agent] = {}
         self._locks: dict[str, threading.RLock] = {}
         self._lock = threading.RLock()
@@ -101,12 +110,15 @@ class WinRMClient:
 
     def connect(self) -> None:
         """Sign in and open the shell: wrong settings show here, not at the first command."""
-        with self._lock:
-            # A box that is off is said at once; a connection that was cut is worth a second try.
-            persistently(self._shell.open, limit=CONNECT_AGAIN_SECONDS, losses=(ConnectionLost,))
+        # A box that is off is said at once; a connection that was cut is worth a second try.
+        persistently(self._shell.open, limit=CONNECT_AGAIN_SECONDS, losses=(ConnectionLost,))
+
+    def check(self) -> None:
+        """See whether the box still answers, and open another shell if ours is gone. Raises OSError."""
+        self._process.run("cd .", None, CHECK_SECONDS, True, None)
 
     def close(self) -> None:
-        """End what still runs for us and delete the shell: nothing of ours is left on the box."""
+        """End what still runs for us and delete the shell, for good: nothing of ours is left on the box."""
         with self._lock:
             busy = False
             for key, agent in list(self._agents.items()):
@@ -120,6 +132,7 @@ class WinRMClient:
             self._shell.close(other)
             if other is not None:
                 other.close()
+            self._reader.close()
             self._connection.close()
             _open_clients.discard(self)
 
@@ -176,31 +189,37 @@ class WinRMClient:
         """
         return self._process.run(line, stdin, timeout, read_only, on_live)
 
-    def upload(self, source: IO[bytes], path: str) -> bool:
-        """Write a Windows file; False when it already had this content. ``path`` is absolute."""
+    def upload(self, source: IO[bytes], path: str, *, timeout: float | None = None) -> bool:
+        """Write a Windows file; False when it already had this content.
+
+        + path: absolute
+        + timeout: seconds
+        """
+        deadline = _deadline(timeout)
         start = source.tell()
         if self._powershell_mode == "agent":
             try:
                 return self._transfer(
                     _POWERSHELL,
                     lambda: _rewind(source, start),
-                    lambda agent: upload(agent, source, path, self.settings.piece_bytes),
+                    lambda agent: upload(agent, source, path, self.settings.piece_bytes, deadline=deadline),
                 )
             except AgentUnavailable as error:
                 self._fall_back(error)
-        return upload_to_windows(self.powershell, self._texts.write_chunk, source, path)
+        return upload_to_windows(partial(self.powershell, timeout=timeout), self._texts.write_chunk, source, path)
 
-    def download(self, path: str, target: IO[bytes]) -> str:
-        """Read a Windows file into ``target``; return its SHA-256."""
+    def download(self, path: str, target: IO[bytes], *, timeout: float | None = None) -> str:
+        """Read a Windows file into ``target``; return its SHA-256. ``timeout`` in seconds."""
+        deadline = _deadline(timeout)
         start = target.tell()
         if self._powershell_mode == "agent":
             try:
                 return self._transfer(
-                    _POWERSHELL, lambda: _empty(target, start), lambda agent: download(agent, path, target)
+                    _POWERSHELL, lambda: _empty(target, start), lambda agent: download(agent, path, target, deadline)
                 )
             except AgentUnavailable as error:
                 self._fall_back(error)
-        return download_from_windows(self.powershell, self._texts.read_chunk, path, target)
+        return download_from_windows(partial(self.powershell, timeout=timeout), self._texts.read_chunk, path, target)
 
     def _fall_back(self, error: AgentUnavailable) -> None:
         self._powershell_mode = "process"
@@ -231,22 +250,28 @@ class WinRMClient:
         )
         return self._request(_distro_key(distro, user), "run", words, timeout, read_only, on_live)
 
-    def upload_to_distro(self, distro: str, user: str, source: IO[bytes], path: str, mode: str = "") -> bool:
+    def upload_to_distro(
+        self, distro: str, user: str, source: IO[bytes], path: str, mode: str = "", *, timeout: float | None = None
+    ) -> bool:
         """Write a file in a distro as one of its users; False when it already had this content."""
+        deadline = _deadline(timeout)
         start = source.tell()
         return self._transfer(
             _distro_key(distro, user),
             lambda: _rewind(source, start),
-            lambda agent: upload(agent, source, path, self.settings.piece_bytes, mode),
+            lambda agent: upload(agent, source, path, self.settings.piece_bytes, mode, deadline),
         )
 
-    def download_from_distro(self, distro: str, user: str, path: str, target: IO[bytes]) -> str:
+    def download_from_distro(
+        self, distro: str, user: str, path: str, target: IO[bytes], *, timeout: float | None = None
+    ) -> str:
         """Read a file of a distro into ``target`` as one of its users; return its SHA-256."""
+        deadline = _deadline(timeout)
         start = target.tell()
         return self._transfer(
             _distro_key(distro, user),
             lambda: _empty(target, start),
-            lambda agent: download(agent, path, target),
+            lambda agent: download(agent, path, target, deadline),
         )
 
     # Agents
@@ -271,7 +296,7 @@ class WinRMClient:
                 agent = self._agent(key)
                 try:
                     end = agent.request(verb, *words, timeout=timeout, read_only=read_only, on_live=on_live)
-                    return Result(end.code, end.stdout, end.stderr, end.timed_out)
+                    return Result(end.code & 0xFFFFFFFF, end.stdout, end.stderr, end.timed_out)
                 except AgentGone:
                     self._drop(key)
                     if attempt == _STARTS:
@@ -316,8 +341,8 @@ class WinRMClient:
         return persistently(lambda: self._start_agent(key))
 
     def _start_agent(self, key: str) -> Agent:
-        reader = Connection(self.settings) if self.settings.duplex else None
-        agent = Agent(self._shell, self._kind(key), self.settings.place, reader)
+        reader = Connection(self.settings)
+        agent = Agent(self._shell, self._kind(key), self.settings.place, reader, self.settings.duplex)
         try:
             agent.start()
         except ShellLost as error:
@@ -326,6 +351,9 @@ class WinRMClient:
         except AgentEnded as error:
             if key == _POWERSHELL:
                 raise AgentUnavailable(f"{error}: {error.output.decode(errors='replace').strip()[-300:]}") from error
+            if error.exit_code == NO_ROOM:
+                said = error.output.decode(errors="replace").strip()[-300:]
+                raise AgentUnavailable(f"nothing can run on {self.settings.place} in the distro: {said}") from error
             raise DistroMissing(wsl_complaint(key.split("\0")[0], error.output)) from error
         self._agents[key] = agent
         return agent
@@ -364,6 +392,7 @@ class WinRMClient:
         other = Connection(self.settings)
         shell = Shell(other, SHELL_ENVIRONMENT)
         try:
+            persistently(shell.open, limit=CONNECT_AGAIN_SECONDS)
             ProcessRunner(shell).run(_wsl_line(distro, user, SH_LOADER), request, 10, True, None)
         except (OSError, TimeoutError):
             return
@@ -386,12 +415,16 @@ def _distro_key(distro: str, user: str) -> str:
 
 
 def check_wsl_name(setting: Literal["wsl_distro", "wsl_user"], value: str) -> None:
-    """Raise ValueError unless a name can stand on wsl.exe's command line, which does not unquote ``-d`` and ``-u``."""
+    """Raise NameRefused unless a name can stand on wsl.exe's command line, which does not unquote ``-d`` and ``-u``."""
     if not WSL_NAME.match(value):
-        raise ValueError(
+        raise NameRefused(
             f"{setting} is {value!r}: wsl.exe takes it only with letters, digits, '.', '_' and '-', "
             "beginning with a letter or digit"
         )
+
+
+def _deadline(timeout: float | None) -> float | None:
+    return None if timeout is None else time.monotonic() + timeout
 
 
 def _rewind(source: IO[bytes], start: int) -> None:

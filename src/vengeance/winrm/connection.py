@@ -44,6 +44,9 @@ TIMED_OUT = 1460  # a Send that its program did not read in time; the bytes arri
 # ERROR_BROKEN_PIPE, ERROR_NO_DATA, ERROR_PIPE_NOT_CONNECTED: the program that should read has ended.
 PIPE_CLOSED = (109, 232, 233)
 
+# How OpenSSL says that the other side hung up.
+_TLS_CUT = ("EOF occurred", "SSLEOFError", "SSLZeroReturnError", "SSL/TLS connection has been closed")
+
 BUSY_WAIT_SECONDS = 5.0
 BUSY_TRIES = 3
 
@@ -68,6 +71,8 @@ class Connection:
         self._lock = threading.RLock()
         self._protocol: BoxProtocol | None = None
         self._signed_in = False
+        self._welcome = False
+        self._refused: str | None = None
 
     def perform(self, operation: Callable[[BoxProtocol], T]) -> T:
         """Do one WS-Management operation; sign in first where that is needed.
@@ -87,11 +92,14 @@ class Connection:
 
     def _perform_once(self, operation: Callable[[BoxProtocol], T]) -> T:
         with self._lock:
-            if self._protocol is None:
-                self._protocol = BoxProtocol(self._settings, self._settings.password())
-            protocol = self._protocol
+            if self._refused is not None:
+                # Two hosts may share this connection: asking again for the second would be a second failed logon.
+                raise SignInRefused(self._refused)
             finished = False
             try:
+                if self._protocol is None:
+                    self._protocol = BoxProtocol(self._settings, self._password())
+                protocol = self._protocol
                 protocol.transport.build_session()
                 # NTLM is through by now; the others are judged by the first answer.
                 self._signed_in = self._signed_in or self._settings.transport == "ntlm"
@@ -106,12 +114,25 @@ class Connection:
                 finished = self._signed_in = True
                 raise NothingYet(f"{self._settings.place} has nothing to say yet") from None
             except Exception as error:
-                raise self._translate(error) from error
+                raise self._noted(self._translate(error)) from error
             finally:
                 # Also when a timeout or Ctrl-C of the caller's cut the exchange: the sealing of this session is
                 # out of step then, and every later request would be answered 400.
-                if not finished:
+                if finished:
+                    self._welcome = True
+                else:
                     self.close()
+
+    def _noted(self, error: WireError) -> WireError:
+        if isinstance(error, SignInRefused) and not self._welcome:
+            self._refused = str(error)
+        return error
+
+    def _password(self) -> str:
+        try:
+            return self._settings.password()
+        except Exception as error:
+            raise ConnectFailed(f"there is no password for {self._settings.place}: {error}") from error
 
     def close(self) -> None:
         """Close the TCP connection; shells on the box stay."""
@@ -158,6 +179,8 @@ class Connection:
                 "listens there?"
             )
         if isinstance(error, requests.exceptions.SSLError):
+            if self._signed_in and any(word in str(error) for word in _TLS_CUT):
+                return self._cut()
             return ConnectFailed(self._tls_sentence(error))
         if isinstance(error, requests.exceptions.ProxyError):
             return ConnectFailed(f"the proxy {settings.proxy} did not let us through to {place}: check winrm_proxy")
@@ -165,6 +188,8 @@ class Connection:
             return self._connection_error(error)
         if isinstance(error, requests.exceptions.RequestException | OSError | spnego.exceptions.SpnegoError):
             return self._cut()
+        if isinstance(error, WinRMError) and "not installed" in str(error):
+            return ConnectFailed(f"winrm_transport is {settings.transport!r}: {error}")
         if isinstance(error, WinRMError) and self._signed_in:
             return ConnectionLost(f"the answer of {place} could not be read: {error}")
         if isinstance(

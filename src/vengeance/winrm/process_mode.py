@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from vengeance.winrm.connection import Rejected, Unreachable
+from vengeance.winrm.connection import Connection, Unreachable
 from vengeance.winrm.errors import CommandTimeout, ConnectionLost, InputClosed, NothingYet, OutcomeUnknown, ShellLost
 from vengeance.winrm.frames import Live
 from vengeance.winrm.result import Result
-from vengeance.winrm.shell import Received, Shell, persistently
+from vengeance.winrm.shell import UNREAD, Command, Received, Shell, persistently
 
 # stdin that goes with a command is small; files are sent by their own path.
 _STDIN_PIECE_BYTES = 300_000
@@ -17,10 +17,15 @@ _UTF8_MARK = b"\xef\xbb\xbf"
 
 
 class ProcessRunner:
-    """Runs commands in a shell, each as its own process."""
+    """Runs commands in a shell, each as its own process.
 
-    def __init__(self, shell: Shell) -> None:
+    + shell: where they run
+    + reader: a connection of its own to wait for output on, so that others who use the shell's need not wait too
+    """
+
+    def __init__(self, shell: Shell, reader: Connection | None = None) -> None:
         self._shell = shell
+        self._reader = reader
 
     def run(
         self,
@@ -54,13 +59,15 @@ class ProcessRunner:
             if stdin is not None:
                 self._send_all(command, stdin)
             result = self._collect(command, timeout, on_live)
-        except BaseException:
+        except BaseException as error:
             self._shell.terminate(command)
+            if isinstance(error, Unreachable):
+                raise ConnectionLost(str(error)) from error
             raise
         self._shell.terminate(command)
         return result
 
-    def _send_all(self, command: str, stdin: bytes) -> None:
+    def _send_all(self, command: Command, stdin: bytes) -> None:
         for start in range(0, len(stdin) or 1, _STDIN_PIECE_BYTES):
             piece = stdin[start : start + _STDIN_PIECE_BYTES]
             try:
@@ -69,20 +76,16 @@ class ProcessRunner:
                 # A program may end without reading all that it was given.
                 return
 
-    def _send(self, command: str, data: bytes, end: bool = False) -> None:
-        while True:
-            try:
-                return self._shell.send(command, data, end)
-            except NothingYet:
-                # The program did not read it in time, but it is on its way.
-                return
-            except (Rejected, Unreachable):
-                # Refused unread: it did not arrive, so it may be sent again.
-                persistently(self._shell.open)
+    def _send(self, command: Command, data: bytes, end: bool = False) -> None:
+        try:
+            persistently(lambda: self._shell.send(command, data, end), losses=UNREAD)
+        except NothingYet:
+            # The program did not read it in time, but it is on its way.
+            return
 
     def _collect(
         self,
-        command: str,
+        command: Command,
         timeout: float | None,
         on_live: Callable[[Live], None] | None,
     ) -> Result:
@@ -91,7 +94,7 @@ class ProcessRunner:
         stderr: list[bytes] = []
         while True:
             try:
-                received = self._shell.receive(command)
+                received = persistently(lambda: self._shell.receive(command, self._reader), losses=UNREAD)
             except NothingYet:
                 received = Received(b"", b"", None)
             stdout.append(received.stdout)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 TRANSPORTS = ("ntlm", "kerberos", "credssp", "certificate", "basic")
 SEALING_TRANSPORTS = ("ntlm", "kerberos", "credssp")
@@ -33,14 +34,14 @@ class WinRMSettings:
     + proxy: URL of an HTTP proxy; none is taken from the environment
     + mode: ``agent`` (one process for all commands) or ``process`` (one a command)
     + duplex: a second connection waits for answers while the first sends
-    + envelope_kb: the box's MaxEnvelopeSizekb, 500 since Windows Server 2012
+    + envelope_kb: the box's MaxEnvelopeSizekb, 500 since Windows Server 2012, at least 64 here
 
     Raises SettingsError.
     """
 
     host: str
     user: str
-    password: Callable[[], str] = field(repr=False)
+    password: Callable[[], str] = field(repr=False, compare=False)
     port: int = 0
     scheme: str = "https"
     transport: str = "ntlm"
@@ -83,6 +84,15 @@ class WinRMSettings:
                 )
             if self.scheme != "https":
                 raise SettingsError("winrm_certificate_sha256 pins a certificate: set winrm_scheme = 'https'")
+        if self.envelope_kb < 64:
+            raise SettingsError(
+                f"winrm_envelope_kb is {self.envelope_kb}: less than 64 leaves no room for a command; 500 is the box's "
+                "own default (Get-Item WSMan:\\localhost\\MaxEnvelopeSizekb)"
+            )
+        for name in ("ca_file", "client_certificate", "client_key"):
+            file = getattr(self, name)
+            if file is not None and not Path(file).exists():
+                raise SettingsError(f"winrm_{name} is {file!r}, and there is no such file on this machine")
         if self.transport == "certificate" and not (self.client_certificate and self.client_key):
             raise SettingsError(
                 "winrm_transport 'certificate' needs winrm_client_certificate and winrm_client_key, two PEM files"

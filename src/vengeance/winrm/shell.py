@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import random
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
-from vengeance.winrm.connection import OPERATIONS_QUOTA, SHELLS_QUOTA, Connection, Unreachable
-from vengeance.winrm.errors import ConnectionLost, Fault, NothingYet, ShellLost, WireError
+from vengeance.winrm.connection import OPERATIONS_QUOTA, SHELLS_QUOTA, Connection, Rejected, Unreachable
+from vengeance.winrm.errors import ConnectFailed, ConnectionLost, Fault, NothingYet, ShellLost, WireError
 
 T = TypeVar("T")
 
@@ -19,6 +20,18 @@ CODE_PAGE_UTF8 = 65001
 IDLE_TIMEOUT = "PT900.000S"
 # For how long a connection that was lost is looked for again, in seconds.
 RECONNECT_SECONDS = 30.0
+# How long the end of a run waits for a shell that is only being opened, at a box that may never answer.
+CLOSE_SECONDS = 3.0
+# What says that a request surely was not handled: anything may be sent again after it.
+UNREAD = (Rejected, Unreachable)
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command that was started, and the shell that it lives and dies with; both are the box's own ids."""
+
+    shell: str
+    id: str
 
 
 @dataclass(frozen=True)
@@ -66,7 +79,7 @@ def persistently(
 
 
 class Shell:
-    """One WinRS shell, opened when first needed.
+    """One WinRS shell, opened when first needed; threads and greenlets may share it.
 
     + connection: over which it is opened and closed
     + environment: variables of every command in it
@@ -76,6 +89,8 @@ class Shell:
         self._connection = connection
         self._environment = dict(environment)
         self._shell_id: str | None = None
+        self._lock = threading.RLock()
+        self._closed = False
 
     @property
     def is_open(self) -> bool:
@@ -83,73 +98,99 @@ class Shell:
         return self._shell_id is not None
 
     def open(self) -> str:
-        """Open the shell if it is not; return its id."""
-        if self._shell_id is None:
-            self._shell_id = str(
-                self._connection.perform(
-                    lambda protocol: protocol.open_shell(
-                        codepage=CODE_PAGE_UTF8, env_vars=self._environment, idle_timeout=IDLE_TIMEOUT
+        """Open the shell if it is not; return its id. Raises ConnectFailed once it was closed for good."""
+        with self._lock:
+            if self._closed:
+                raise ConnectFailed("the connection was closed while something still waited for it")
+            if self._shell_id is None:
+                self._shell_id = str(
+                    self._connection.perform(
+                        lambda protocol: protocol.open_shell(
+                            codepage=CODE_PAGE_UTF8, env_vars=self._environment, idle_timeout=IDLE_TIMEOUT
+                        )
                     )
                 )
-            )
-        return self._shell_id
+                if self._closed:
+                    self.close()
+                    return self.open()
+            return self._shell_id
 
-    def start(self, line: str) -> str:
-        """Start a command line through cmd.exe with a pipe as its stdin; return the command's id.
+    def start(self, line: str) -> Command:
+        """Start a command line through cmd.exe with a pipe as its stdin.
 
         A shell that is gone, or that has run as many commands as it may, is replaced by a new one, once.
         Raises ConnectionLost when the command may or may not have been started.
         """
+        shell_id = persistently(self.open)
         try:
-            return self._start_once(line)
+            return self._start_in(shell_id, line)
         except ShellLost:
-            self._shell_id = None
+            self._forget(shell_id)
         except Fault as fault:
             if fault.code not in (OPERATIONS_QUOTA, SHELLS_QUOTA):
                 raise
-            self.close()
-        return self._start_once(line)
+            if self._forget(shell_id):
+                self._delete(shell_id, self._connection)
+        return self._start_in(persistently(self.open), line)
 
-    def _start_once(self, line: str) -> str:
-        shell_id = persistently(self.open)
-        return str(
-            self._connection.perform(
+    def _start_in(self, shell_id: str, line: str) -> Command:
+        command = persistently(
+            lambda: self._connection.perform(
                 lambda protocol: protocol.run_command(shell_id, line, console_mode_stdin=False, skip_cmd_shell=False)
-            )
+            ),
+            losses=UNREAD,
+        )
+        return Command(shell_id, str(command))
+
+    def _forget(self, shell_id: str) -> bool:
+        """Have the next start open another shell, unless somebody else has seen to that already."""
+        with self._lock:
+            if self._shell_id != shell_id:
+                return False
+            self._shell_id = None
+            return True
+
+    def send(self, command: Command, data: bytes, end: bool = False, connection: Connection | None = None) -> None:
+        """Give a command bytes on its stdin: all of them or, when this raises, perhaps none."""
+        self._check(command)
+        (connection or self._connection).perform(
+            lambda protocol: protocol.send_command_input(command.shell, command.id, data, end)
         )
 
-    def send(self, command: str, data: bytes, end: bool = False) -> None:
-        """Give a command bytes on its stdin: all of them or, when this raises, perhaps none."""
-        shell_id = self._known()
-        self._connection.perform(lambda protocol: protocol.send_command_input(shell_id, command, data, end))
-
-    def receive(self, command: str, connection: Connection | None = None) -> Received:
+    def receive(self, command: Command, connection: Connection | None = None) -> Received:
         """Wait for output of a command. Raises NothingYet when there was none within the operation timeout."""
-        shell_id = self._known()
+        self._check(command)
         stdout, stderr, code, done = (connection or self._connection).perform(
-            lambda protocol: protocol.get_command_output_raw(shell_id, command)
+            lambda protocol: protocol.get_command_output_raw(command.shell, command.id)
         )
         return Received(stdout, stderr, (code & 0xFFFFFFFF) if done else None)
 
-    def terminate(self, command: str) -> None:
+    def terminate(self, command: Command) -> None:
         """Kill a command; nothing happens when it or the shell is gone or the box does not answer."""
-        if self._shell_id is None:
+        if command.shell != self._shell_id:
             return
-        shell_id = self._shell_id
         try:
-            persistently(lambda: self._connection.perform(lambda p: p.cleanup_command(shell_id, command)), limit=2.0)
+            persistently(
+                lambda: self._connection.perform(lambda p: p.cleanup_command(command.shell, command.id)), limit=2.0
+            )
         except (WireError, NothingYet):
             return
 
     def close(self, connection: Connection | None = None) -> None:
-        """Delete the shell, which kills all that runs in it; nothing happens when it is gone.
+        """Delete the shell for good, which kills all that runs in it; nothing happens when it is gone.
 
         + connection: another one to do it over, when this shell's own is waiting for something
         """
-        over = connection or self._connection
-        shell_id, self._shell_id = self._shell_id, None
-        if shell_id is None:
+        self._closed = True
+        if not self._lock.acquire(timeout=CLOSE_SECONDS):
             return
+        shell_id, self._shell_id = self._shell_id, None
+        self._lock.release()
+        if shell_id is not None:
+            self._delete(shell_id, connection or self._connection)
+
+    @staticmethod
+    def _delete(shell_id: str, over: Connection) -> None:
         try:
             persistently(
                 lambda: over.perform(lambda p: p.close_shell(shell_id, close_session=False)),
@@ -158,7 +199,6 @@ class Shell:
         except (WireError, NothingYet):
             return
 
-    def _known(self) -> str:
-        if self._shell_id is None:
+    def _check(self, command: Command) -> None:
+        if command.shell != self._shell_id:
             raise ShellLost("the shell is gone")
-        return self._shell_id

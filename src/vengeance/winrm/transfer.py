@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from typing import IO
 
 from vengeance.winrm.agent import Agent
-from vengeance.winrm.errors import TransferFailed
+from vengeance.winrm.errors import CommandTimeout, TransferFailed
 from vengeance.winrm.frames import Data, encode_field
 
 # How much one request of a download brings: after a cut only this much is fetched again.
@@ -27,19 +28,27 @@ def digest_of(source: IO[bytes]) -> tuple[str, int]:
     return digest.hexdigest(), size
 
 
-def upload(agent: Agent, source: IO[bytes], path: str, piece_bytes: int, mode: str = "") -> bool:
+def upload(
+    agent: Agent, source: IO[bytes], path: str, piece_bytes: int, mode: str = "", deadline: float | None = None
+) -> bool:
     """Write a file on the box; return False when it was there already with the same content.
 
     + source: seekable, read from where it stands
     + path: absolute, on the agent's side
     + piece_bytes: raw bytes a Send may carry
     + mode: octal permissions of a new file (the distro only); an existing file keeps its own
+    + deadline: on the monotonic clock, None for none
 
-    Raises TransferFailed with the box's own words; the old file is intact then.
+    Raises TransferFailed with the box's own words, or CommandTimeout; the old file is intact then.
     """
     sha256, size = digest_of(source)
     opened = agent.request(
-        "open", encode_field(path), encode_field(sha256), encode_field(str(size)), encode_field(mode)
+        "open",
+        encode_field(path),
+        encode_field(sha256),
+        encode_field(str(size)),
+        encode_field(mode),
+        timeout=_left(deadline, path),
     )
     if opened.code != 0:
         raise TransferFailed(f"cannot write {path}: {opened.stderr.decode(errors='replace').strip()}")
@@ -47,18 +56,28 @@ def upload(agent: Agent, source: IO[bytes], path: str, piece_bytes: int, mode: s
         return False
     offset = 0
     while piece := source.read(piece_bytes):
+        _left(deadline, path)
         agent.piece(opened.request_id, offset, piece)
         offset += len(piece)
-    closed = agent.request("close")
+    closed = agent.request("close", timeout=_left(deadline, path))
     if closed.code != 0:
         raise TransferFailed(f"cannot write {path}: {closed.stderr.decode(errors='replace').strip()}")
     return True
 
 
-def download(agent: Agent, path: str, target: IO[bytes]) -> str:
+def _left(deadline: float | None, path: str) -> float | None:
+    if deadline is None:
+        return None
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise CommandTimeout(f"{path} was not carried over in time")
+    return left
+
+
+def download(agent: Agent, path: str, target: IO[bytes], deadline: float | None = None) -> str:
     """Read a file from the box into ``target``; return its SHA-256.
 
-    Raises TransferFailed with the box's own words, or when the file changed while it was read.
+    Raises TransferFailed with the box's own words, or when the file changed while it was read; CommandTimeout.
     """
     digest = hashlib.sha256()
     offset = 0
@@ -72,6 +91,7 @@ def download(agent: Agent, path: str, target: IO[bytes]) -> str:
             encode_field(path),
             encode_field(str(base)),
             encode_field(str(DOWNLOAD_BYTES)),
+            timeout=_left(deadline, path),
             read_only=True,
             on_data=pieces.take,
         )
