@@ -113,3 +113,9 @@ def test_files_come_back_and_the_local_one_is_whole(distro: Twin, pyinfra: Pyinf
     sums = look(distro, "sha256sum </opt/random").split()[0]
     assert os.popen(f"sha256sum <'{tmp_path}/got'").read().split()[0] == sums
     assert (tmp_path / "x y").read_bytes() == b"x"
+
+
+def test_a_fact_of_windows_is_refused_in_a_sentence(pyinfra: Pyinfra) -> None:
+    done = pyinfra.run("--limit", WSL, "fact", "vengeance.facts.windows.Os")
+    assert "this is for Windows: run it on @winrm/vengeance" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -26,6 +26,7 @@ from vengeance.connectors.errors import fails_its_host_only
 from vengeance.connectors.output import LivePrinter, command_output, succeeded
 from vengeance.connectors.settings import WinRMData, settings_from_data, winrm_data_meta
 from vengeance.connectors.winrm import as_bytes, receive_file, stdin_text
+from vengeance.powershell import Script
 from vengeance.winrm.settings import WinRMSettings
 
 if TYPE_CHECKING:
@@ -140,6 +141,11 @@ class WSLConnector(BaseConnector):
         print_input: bool = False,
         **arguments: Unpack[ConnectorArguments],
     ) -> tuple[bool, CommandOutput]:
+        if isinstance(command, Script) or arguments.get("_shell_executable") in ("ps", "powershell", "cmd"):
+            raise OSError(
+                f"{self.host.name} is a Linux distro, and this is for Windows: run it on @winrm/{self.data['wsl_host']} "
+                "(--limit windows)"
+            )
         if self._nothing_there_yet():
             return True, CommandOutput([])
         control = extract_control_arguments(arguments)
