@@ -143,8 +143,8 @@ class WSLConnector(BaseConnector):
     ) -> tuple[bool, CommandOutput]:
         if isinstance(command, Script) or arguments.get("_shell_executable") in ("ps", "powershell", "cmd"):
             raise OSError(
-                f"{self.host.name} is a Linux distro, and this is for Windows: run it on @winrm/{self.data['wsl_host']} "
-                "(--limit windows)"
+                f"{self.host.name} is a Linux distro, and this is for Windows: run it on "
+                f"@winrm/{self.data['wsl_host']} (--limit windows)"
             )
         if self._nothing_there_yet():
             return True, CommandOutput([])
