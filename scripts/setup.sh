@@ -62,6 +62,7 @@ packages=()
 [ "$what" != all ] || packages+=(
   mmdebstrap debian-archive-keyring zstd # the root filesystem
   systemd-container mount iproute2 nftables uidmap # where it runs
+  procps # with which the tests look at what runs
   apt-utils gpg gpg-agent # the signed package repository that stands in for the vendor's
   curl ca-certificates # a client for the tests
 )
