@@ -9,7 +9,7 @@ from typing import Any
 from pyinfra.connectors.base import DataMeta
 from typing_extensions import TypedDict
 
-from vengeance.secret import Secret, SecretError
+from vengeance.secret import Secret
 from vengeance.winrm.settings import SettingsError, WinRMSettings
 
 
@@ -130,14 +130,3 @@ def settings_from_data(data: WinRMData, everything: Mapping[str, Any], name: str
         duplex=data.get("winrm_duplex") is not False,
         envelope_kb=data.get("winrm_envelope_kb") or 500,
     )
-
-
-__all__ = [
-    "SecretError",
-    "SettingsError",
-    "WinRMData",
-    "password_reader",
-    "refuse_unknown_keys",
-    "settings_from_data",
-    "winrm_data_meta",
-]
