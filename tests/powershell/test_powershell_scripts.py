@@ -15,7 +15,7 @@ import pytest
 from typeguard import check_type
 
 from vengeance.powershell import load, names
-from vengeance.powershell.windows import OUTPUT
+from vengeance.powershell.contract import OUTPUT
 from vengeance.winrm.client import encoded_command
 from vengeance.winrm.frames import End, FrameAssembler, encode_field, request_line
 

@@ -43,7 +43,7 @@ def refusal(run: Run) -> str:
 
 def all_operations() -> list[tuple[str, Any]]:
     found = []
-    for module in pkgutil.iter_modules(vengeance.operations.__path__, "vengeance.operations."):
+    for module in pkgutil.walk_packages(vengeance.operations.__path__, "vengeance.operations."):
         for name, member in vars(importlib.import_module(module.name)).items():
             if hasattr(member, "_inner") and member._inner.__module__ == module.name:
                 found.append((f"{module.name}.{name}", member))

@@ -36,12 +36,20 @@ class Script(StringCommand):
 
     + name: the script's name, as ``load`` takes it
     + parameters: what the script gets as ``-InputJson``
+    + secrets: further parameters, name -> text, which are sent and never shown
 
-    In logs it reads ``Get-Environment {"names":null}``; the connector sends the script's text and the parameters.
+    In logs it reads ``Get-Environment {"names":null}``, and a secret reads ``*****``; the connector sends the script's
+    text and the parameters.
     """
 
-    def __init__(self, name: str, parameters: Mapping[str, JSON] | None = None) -> None:
+    def __init__(
+        self, name: str, parameters: Mapping[str, JSON] | None = None, secrets: Mapping[str, str] | None = None
+    ) -> None:
         load(name)
         self.script = name
-        self.parameters = json.dumps(dict(parameters or {}), separators=(",", ":"))
-        super().__init__(name, self.parameters)
+        self.parameters = _text({**(parameters or {}), **(secrets or {})})
+        super().__init__(name, _text({**(parameters or {}), **dict.fromkeys(secrets or {}, "*****")}))
+
+
+def _text(parameters: Mapping[str, JSON]) -> str:
+    return json.dumps(parameters, separators=(",", ":"))

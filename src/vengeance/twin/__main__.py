@@ -6,6 +6,7 @@ import argparse
 import json
 import math
 import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -55,9 +56,15 @@ def _parser() -> argparse.ArgumentParser:
 
     up = named("up", "start the twin unless it runs, and print where it listens")
     up.add_argument("--no-distro", action="store_true", help="leave the Linux side out")
+    up.add_argument("--bare", action="store_true", help="a new twin begins as a Windows right after its set-up")
     named("down", "stop the twin; its state stays")
     named("status", "say whether the twin runs, and where it listens")
-    named("reset", "bring Windows and the distro back to new; ports and password stay")
+    reset = named("reset", "bring Windows and the distro back to new; ports and password stay")
+    reset.add_argument("--bare", action="store_true", help="to a Windows right after its set-up: no WSL, no distro")
+    for name, what in (("logon", "sign a person in at the screen"), ("logoff", "sign the person at the screen out")):
+        named(name, what).add_argument("user", nargs="?", help="the account (default: the one of the box)")
+    clock = named("clock", "put the twin's clock forward; everything that falls due on the way happens")
+    clock.add_argument("duration", type=parse_duration, help="for example 72h, 5m or 90s")
     reboot = named("reboot", "restart the twin's Windows, as a power button would")
     reboot.add_argument("--seconds", type=float, default=2.0, help="how long nobody answers (default: %(default)s)")
     log = named("log", "print the counters of requests, bytes and program starts")
@@ -129,6 +136,14 @@ def parse_faults(words: Sequence[str], action: str | None, times: int | None) ->
                 rule["times"] = times
         rules.append(rule)
     return rules
+
+
+def parse_duration(text: str) -> float:
+    """Seconds of a text such as ``72h``; argparse.ArgumentTypeError with a sentence."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)(s|m|h|d)?", text)
+    if match is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no duration: write 72h, 5m or 90s")
+    return float(match[1]) * {None: 1, "s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]]
 
 
 def parse_limits(words: Sequence[str]) -> dict[str, float]:
@@ -217,7 +232,7 @@ def _run(arguments: argparse.Namespace) -> int:
         return 0
     twin = Twin(arguments.name)
     if arguments.command == "up":
-        status = twin.up(distro=not arguments.no_distro, on_progress=_progress)
+        status = twin.up(distro=not arguments.no_distro, bare=arguments.bare, on_progress=_progress)
         show(status, _status_text(status))
     elif arguments.command == "down":
         was = twin.down()
@@ -230,8 +245,17 @@ def _run(arguments: argparse.Namespace) -> int:
     elif arguments.command == "reset":
         if not twin.folder.is_dir():
             raise ValueError(f"There is no twin {twin.name}: 'python -m vengeance.twin list' names those there are.")
-        status = twin.reset()
+        status = twin.reset(arguments.bare)
         show(status, f"The twin {twin.name} is as new.\n{_status_text(status)}")
+    elif arguments.command == "logon":
+        session = twin.logon(arguments.user)
+        show({"name": twin.name, "session": session}, f"Somebody is logged on, in session {session}.")
+    elif arguments.command == "logoff":
+        twin.logoff(arguments.user)
+        show({"name": twin.name}, "Nobody sits at the screen any more.")
+    elif arguments.command == "clock":
+        now = twin.advance(arguments.duration)
+        show({"name": twin.name, "now": now}, f"It is {now} in the twin {twin.name}.")
     elif arguments.command == "reboot":
         if not (math.isfinite(arguments.seconds) and arguments.seconds >= 0):
             raise ValueError(f"A restart takes 0 seconds or more, not {arguments.seconds:g}.")

@@ -46,12 +46,15 @@ class Twin:
 
     # --- life ---
 
-    def up(self, *, distro: bool = True, on_progress: Callable[[str], None] = lambda text: None) -> dict[str, Any]:
+    def up(
+        self, *, distro: bool = True, bare: bool = False, on_progress: Callable[[str], None] = lambda text: None
+    ) -> dict[str, Any]:
         """Start it unless it runs; return its status with the endpoints and the password.
 
         One that was started by other code than this is started again: it does not know this code's scripts.
 
         + distro: False leaves the Linux side out
+        + bare: a twin that has no state yet begins as a Windows right after its set-up, without WSL
         + on_progress: told in a sentence what takes long
 
         Raises TwinError with what is in the way.
@@ -63,12 +66,14 @@ class Twin:
                 on_progress(f"The twin {self.name} runs the code from before an update; it is started again.")
                 self._stop()
                 running = None
-            return running if running is not None else self._start(distro, on_progress)
+            return running if running is not None else self._start(distro, bare, on_progress)
 
-    def _start(self, distro: bool, on_progress: Callable[[str], None]) -> dict[str, Any]:
+    def _start(self, distro: bool, bare: bool, on_progress: Callable[[str], None]) -> dict[str, Any]:
         command = [sys.executable, "-m", "vengeance.twin.daemon", self.name, str(self.folder)]
         if not distro:
             command.append("--no-distro")
+        if bare:
+            command.append("--bare")
         with (self.folder / "daemon.log").open("ab") as log:
             process = subprocess.Popen(
                 command,
@@ -136,20 +141,37 @@ class Twin:
         """Its status; ``state`` is ``running`` or ``stopped``, and a stopped one has only name and folder beside it."""
         return self._running_status() or {"name": self.name, "state": "stopped", "folder": str(self.folder)}
 
-    def reset(self) -> dict[str, Any]:
-        """Bring Windows and distro back to new, running or not; ports and password stay. Returns the status."""
+    def reset(self, bare: bool = False) -> dict[str, Any]:
+        """Bring Windows and distro back to new, running or not; ports and password stay. Returns the status.
+
+        + bare: as a Windows right after its set-up, without WSL; one that did not run is started for it
+        """
         if not self.folder.is_dir():
             return self.status()
         with self._exclusive():
             if self.pid is not None:
-                return self._object(self._ask({"do": "reset"}, timeout=600))
+                return self._object(self._ask({"do": "reset", "bare": bare}, timeout=600))
             from vengeance.twin.daemon import forget
 
             try:
                 forget(self.folder)
             except OSError as error:
                 raise TwinError(str(error)) from error
+            if bare:
+                return self._start(True, True, lambda text: None)
         return self.status()
+
+    def logon(self, user: str | None = None) -> int:
+        """A person signs in at the screen of its Windows; returns the session id."""
+        return int(self._object(self._ask({"do": "logon", "user": user}))["session"])
+
+    def logoff(self, user: str | None = None) -> None:
+        """The person at the screen signs out."""
+        self._ask({"do": "logoff", "user": user})
+
+    def advance(self, seconds: float) -> str:
+        """Put the twin's clock forward; returns its time after that, ISO 8601."""
+        return str(self._object(self._ask({"do": "clock", "seconds": seconds}, timeout=120))["now"])
 
     def reboot(self, seconds: float = 2.0) -> str:
         """Restart its Windows as a power button would; returns the new boot time, ISO 8601.

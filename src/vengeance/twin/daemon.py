@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from vengeance.powershell.windows import WsmanQuota
+from vengeance.twin.clock import Clock
 from vengeance.twin.distro.errors import DistroError
 from vengeance.twin.distro.host import CHROOT, NONE, DistroHost, build_shared
 from vengeance.twin.distro.settings import DistroSettings
@@ -63,10 +64,14 @@ class Daemon:
 
     name: of the twin; folder: its state folder; with_distro: False leaves the Linux side out
     complaint: why there is no distro, if that is known already
+    bare: a new twin is a Windows right after its set-up
     """
 
-    def __init__(self, name: str, folder: Path, with_distro: bool, complaint: str | None = None) -> None:
+    def __init__(
+        self, name: str, folder: Path, with_distro: bool, complaint: str | None = None, bare: bool = False
+    ) -> None:
         self.name = name
+        self.bare = bare
         self.folder = folder
         self.control = control_socket(folder)
         self.with_distro = with_distro
@@ -96,11 +101,13 @@ class Daemon:
                 "https_port": self.server.https_port,
             },
         )
+        self.windows.boot()
 
     # --- parts ---
 
     def _make_windows(self) -> tuple[Windows, DistroHost, WslService]:
-        state = State(self.folder)
+        self.clock = Clock(_log)
+        state = State(self.folder, self.bare, self.clock.now)
         state.boot()
         for user, password in {USER: self.password, **self.others}.items():
             self.accounts.add(user, password, state.add_user(user))
@@ -119,6 +126,7 @@ class Daemon:
             linux=WslExe(service, sid_of=state.sid, versions=WslVersions(wsl=WSL_VERSION)),
             restart=self._shut_down_by_program,
             log=_log,
+            clock=self.clock,
         )
         self._complaints = [] if self._complaint is None else [self._complaint]
         self._register(service, host, state)
@@ -133,6 +141,10 @@ class Daemon:
             return
         try:
             host.prepare()
+            if state.bare:
+                # The deploy brings it in.
+                (self.folder / "registered").touch()
+                return
             if not service.registrations.registered(sid) and not (self.folder / "registered").exists():
                 service.register(sid, DISTRO, DISTRO_FOLDER, default_uid=LINUX_UID)
                 # A distro that somebody unregisters does not come back by itself.
@@ -179,10 +191,12 @@ class Daemon:
         registered = self.service.registrations.registered(self.windows.state.sid(USER))
         # One that somebody unregistered is missed by the deploy, not left out of the inventory.
         built = self.with_distro and (self.folder / "registered").exists()
+        bare = self.windows.state.bare
         gone = [f"{DISTRO} was unregistered: 'python -m vengeance.twin reset --name {self.name}' brings it back."]
         return {
             "name": self.name,
             "state": "running",
+            "bare": self.windows.state.bare,
             "folder": str(self.folder),
             "sources": self.sources,
             "winrm": {
@@ -204,11 +218,13 @@ class Daemon:
                 "missing": [
                     *self._complaints,
                     *(self.host.missing if self.with_distro else []),
-                    *(gone if built and DISTRO not in [one.name for one in registered] else []),
+                    *(gone if built and not bare and DISTRO not in [one.name for one in registered] else []),
                 ],
             },
             "ollama": None,
             "boot_time": self.windows.state.boot_time.isoformat(),
+            "clock_ahead_seconds": round(self.clock.ahead),
+            "logged_on": sorted(self.windows.sessions.desktops.values()),
             "disk_free_bytes": self.windows.drive.free_bytes,
             "faults": self.faults.snapshot(),
             "shells": self.server.shells.snapshot(),
@@ -232,7 +248,10 @@ class Daemon:
             "limits": lambda: self._set_limits(dict(request.get("values") or {})),
             "account": lambda: self._account(str(request.get("user") or "")),
             "reboot": lambda: self._reboot(float(request.get("seconds") or RESTART_SECONDS)),
-            "reset": self._reset,
+            "reset": lambda: self._reset(bool(request.get("bare"))),
+            "logon": lambda: self._logon(str(request.get("user") or USER)),
+            "logoff": lambda: self._logoff(str(request.get("user") or USER)),
+            "clock": lambda: self._advance(float(request.get("seconds") or 0)),
             "wake": self._wake,
         }
         deed = deeds.get(str(request.get("do")))
@@ -311,11 +330,29 @@ class Daemon:
             if not self.stopped.is_set():
                 self.windows.state.boot()
                 self.server.start()
+                self.windows.boot()
         return {"boot_time": self.windows.state.boot_time.isoformat()}
 
-    def _reset(self) -> object:
+    def _logon(self, user: str) -> object:
+        try:
+            return {"user": user, "session": self.windows.sessions.logon(self.windows.state.account(user))}
+        except KeyError:
+            raise ControlError(f"The twin's Windows has no account {user}.") from None
+
+    def _logoff(self, user: str) -> object:
+        return {"user": user, "session": self.windows.sessions.logoff(user)}
+
+    def _advance(self, seconds: float) -> object:
+        try:
+            self.clock.advance(seconds)
+        except TimeoutError as error:
+            raise ControlError(str(error)) from error
+        return {"now": self.clock.now().isoformat()}
+
+    def _reset(self, bare: bool) -> object:
         """A new Windows and a new distro behind the same ports and the same password."""
         with self._busy:
+            self.bare = bare
             self.server.stop()
             self.windows.stop_all()
             self.host.close()
@@ -325,6 +362,7 @@ class Daemon:
             self.windows, self.host, self.service = self._make_windows()
             http, https = self.server.http_port, self.server.https_port
             self.server = self._serve(http or 0, https or 0)
+            self.windows.boot()
         return self.status()
 
     def _wake(self) -> object:
@@ -474,6 +512,7 @@ def main() -> int:
     parser.add_argument("name")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--no-distro", action="store_true")
+    parser.add_argument("--bare", action="store_true")
     arguments = parser.parse_args()
     folder: Path = arguments.folder
     try:
@@ -489,7 +528,7 @@ def main() -> int:
     lock.write(f"{os.getpid()}\n")
     lock.flush()
     try:
-        daemon = Daemon(arguments.name, folder, with_distro=not arguments.no_distro, complaint=complaint)
+        daemon = Daemon(arguments.name, folder, not arguments.no_distro, complaint, arguments.bare)
         control = daemon.listen()
     except Exception as error:
         _log(traceback.format_exc())

@@ -9,16 +9,18 @@ import traceback
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime, timezone
 from typing import Protocol
 
 from vengeance.powershell.windows import WsmanQuota
+from vengeance.twin.clock import Clock
 from vengeance.twin.process import Process, ProcessOutput, Start
 from vengeance.twin.windows.arguments import split_program
 from vengeance.twin.windows.environment import Environment, block
 from vengeance.twin.windows.errors import Win32Error
-from vengeance.twin.windows.pipes import InputPipe, Job, Killed, Outlet
-from vengeance.twin.windows.program import CMD, INBOX_WSL, Console, Program, Run, Writer
+from vengeance.twin.windows.pipes import ForwardingOutput, InputPipe, Job, Killed, Outlet
+from vengeance.twin.windows.program import CMD, INBOX_WSL, SYSTEM32, WSL, Console, Program, Run, Writer
+from vengeance.twin.windows.registry import LXSS
+from vengeance.twin.windows.sessions import SERVICES, Sessions
 from vengeance.twin.windows.state import RunningProcess, State, to_text
 
 # What Windows gives to a process that was ended by TerminateProcess(handle, 1), as taskkill and WinRM do.
@@ -123,6 +125,9 @@ class Windows:
     linux: wsl.exe, None when the twin runs without a distro
     restart: called by shutdown.exe once its time has come; True to start again, False to stay off
     log: where a fault of the twin's own is written
+    clock: the twin's time
+
+    at_boot, at_shutdown: called when Windows has started, and before everything ends
     """
 
     def __init__(
@@ -132,7 +137,9 @@ class Windows:
         linux: LinuxSide | None = None,
         restart: Callable[[bool], None] = lambda again: None,
         log: Callable[[str], None] = lambda text: None,
+        clock: Clock | None = None,
     ) -> None:
+        from vengeance.twin.windows.parts import add_parts
         from vengeance.twin.windows.programs import programs
 
         self.state = state
@@ -142,6 +149,10 @@ class Windows:
         self.linux = linux
         self.restart = restart
         self.log = log
+        self.clock = clock or Clock(log)
+        self.sessions = Sessions(self._end_session)
+        self.at_boot: list[Callable[[], None]] = []
+        self.at_shutdown: list[Callable[[], None]] = []
         self.process_starts: Counter[str] = Counter()
         # As AppLocker does with csc.exe: PowerShell itself runs, Add-Type does not.
         self.add_type_blocked = False
@@ -151,17 +162,27 @@ class Windows:
         self._lock = threading.Lock()
         self._shutdown: threading.Timer | None = None
         self._install_programs()
+        add_parts(self)
 
     def _install_programs(self) -> None:
+        has_wsl = bool(self.registry.text(f"HKLM\\{LXSS}\\MSI", "InstallLocation"))
         for image in self._programs:
-            host = self.drive.folder / self._programs_path(image)
-            if not host.exists():
-                host.parent.mkdir(parents=True, exist_ok=True)
-                host.write_bytes(b"MZ This stands for a program of Windows, which the twin models.\r\n")
+            if "\\" in image and (image != WSL or has_wsl):
+                self.place_program(image)
 
-    @staticmethod
-    def _programs_path(image: str) -> str:
-        return image[3:].replace("\\", "/")
+    def place_program(self, image: str) -> None:
+        """Put the file of a program where it belongs, if it is not there; its model is known by its path or name."""
+        host = self.drive.folder / image[3:].replace("\\", "/")
+        if not host.exists():
+            host.parent.mkdir(parents=True, exist_ok=True)
+            host.write_bytes(b"MZ This stands for a program of Windows, which the twin models.\r\n")
+
+    def add_program(self, image: str, program: Program) -> None:
+        """Say what runs when a program is started.
+
+        image: its full path, or only its name where it can lie in any folder, as ``ollama.exe``
+        """
+        self._programs[image] = program
 
     # --- starting ---
 
@@ -213,6 +234,57 @@ class Windows:
         job.on_stop(release)
         return child
 
+    def launch(
+        self,
+        command_line: str,
+        *,
+        user: str,
+        session: int = SERVICES,
+        elevated: bool = True,
+        environment: Environment | None = None,
+        cwd: str = SYSTEM32,
+        parent: int = 0,
+        on_exit: Callable[[int], None] = lambda code: None,
+    ) -> Child:
+        """Start a program that belongs to no WinRM shell, as the task scheduler, WMI and Explorer do.
+
+        command_line: program, in quotes where it has blanks, and its arguments
+        environment: None takes what the registry has for the user now
+        parent: process id; on_exit: called with the exit code, in the program's own thread
+        Raises CannotStart when there is no such program or it cannot run.
+        """
+        user = self.state.account(user)
+        environment = environment if environment is not None else block(self.state, user)
+        found = self.resolve(command_line, cwd, environment)
+        if found is None:
+            raise CannotStart("The system cannot find the file specified.")
+        image, arguments = found
+        self.program(image)
+        output = ForwardingOutput(lambda data: None, lambda data: None)
+        run = Run(
+            windows=self,
+            job=Job(),
+            image=image,
+            arguments=arguments,
+            environment=environment,
+            cwd=cwd,
+            user=user,
+            stdin=InputPipe(),
+            stdout=lambda data: None,
+            stderr=lambda data: None,
+            console=Console(),
+            pid=parent,
+            session=session,
+            elevated=elevated,
+        )
+        run.stdin.close()
+
+        def finish(code: int) -> None:
+            output.exit(code)
+            on_exit(code)
+
+        return Child(self, run, output, finish)
+
     def execute(self, run: Run) -> int:
         """Run a program in this thread; returns its exit code, 0 to 4294967295.
 
@@ -233,8 +305,10 @@ class Windows:
                 image=run.image,
                 command_line=shown + run.arguments,
                 user=run.user,
-                started=to_text(datetime.now(timezone.utc)),
+                started=to_text(self.clock.now()),
                 environment=dict(run.environment),
+                session=run.session,
+                elevated=run.elevated,
             )
         )
         try:
@@ -249,8 +323,9 @@ class Windows:
         if image.lower() == INBOX_WSL.lower():
             # The inbox wsl.exe is an app execution alias in disguise, which session 0 cannot open (error 1920).
             raise CannotStart("The file cannot be accessed by the system.")
+        name = image.rpartition("\\")[2].lower()
         for known, program in self._programs.items():
-            if known.lower() == image.lower():
+            if known.lower() in (image.lower(), name):
                 return program
         raise CannotStart(f"The twin has no model of the program {image}.")
 
@@ -294,9 +369,22 @@ class Windows:
         job.stop()
         return True
 
+    def _end_session(self, session: int) -> None:
+        for process in list(self.state.processes.values()):
+            if process.session == session:
+                self.kill(process.pid)
+
+    def boot(self) -> None:
+        """Windows has started: what starts with it starts."""
+        for deed in list(self.at_boot):
+            deed()
+
     def stop_all(self) -> None:
         """End everything, the Linux side too, as a restart does."""
         self.cancel_shutdown()
+        for deed in list(self.at_shutdown):
+            deed()
+        self.sessions.forget()
         with self._lock:
             jobs = list(self._jobs.values())
         for job in jobs:

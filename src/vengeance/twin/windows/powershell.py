@@ -85,7 +85,7 @@ def refusal(script: str) -> str:
     return (
         f"the twin does not interpret PowerShell: {first!r}. It knows the shipped scripts ({', '.join(names())}), one "
         "program with plain arguments, and exit N. Put what you need into a script of src/vengeance/powershell and "
-        "its model into src/vengeance/twin/windows/scripts.py, or try it on the real box"
+        "its model into src/vengeance/twin/windows/scripts/, or try it on the real box"
     )
 
 
@@ -129,7 +129,7 @@ def _execute_known(
 ) -> Executed:
     model = scripts.MODELS.get(name)
     if model is None:
-        err(f"the twin has no model of the script {name}: it belongs into src/vengeance/twin/windows/scripts.py\n")
+        err(f"the twin has no model of the script {name}: it belongs into src/vengeance/twin/windows/scripts/\n")
         return Executed(1, failed=True)
     try:
         given: Any = json.loads(parameters) if parameters else None

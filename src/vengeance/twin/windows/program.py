@@ -64,6 +64,7 @@ class Run:
     image: full path of the program; arguments: the rest of its command line, as it was typed
     cwd: current directory, full path; user: account name
     stdin, stdout, stderr: standard streams
+    session: 0 is the one of services, tasks and WinRM; elevated: with the full token of an administrator
     """
 
     windows: Windows
@@ -78,6 +79,8 @@ class Run:
     stderr: Writer
     console: Console
     pid: int = 0
+    session: int = 0
+    elevated: bool = True
 
     @property
     def argv(self) -> list[str]:

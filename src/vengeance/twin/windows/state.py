@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -24,6 +25,8 @@ UPDATE_REVISION = 4652
 CAPTION = "Microsoft Windows 11 Pro"
 WSL_FOLDER = "C:\\Program Files\\WSL\\"
 WSL_VERSION = "2.7.11.0"
+# Of the x64 package (winget-pkgs, manifests/m/Microsoft/WSL/2.7.11).
+WSL_PRODUCT_CODE = "{497CB23D-8747-4047-A079-DD98E0EDFC18}"
 MACHINE_SID = "S-1-5-21-1004336348-1177238915-682003330"
 # FILETIME counts 100 ns steps from here.
 _FILE_TIME_EPOCH = datetime(1601, 1, 1, tzinfo=timezone.utc)
@@ -64,9 +67,14 @@ def to_text(moment: datetime) -> str:
     return moment.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def machine_time() -> datetime:
+    """The time of the machine that the twin runs on, UTC."""
+    return datetime.now(timezone.utc)
+
+
 @dataclass
 class RunningProcess:
-    """One process; ``started`` is ISO 8601 UTC, ``image`` a full Windows path."""
+    """One process; ``started`` is ISO 8601 UTC, ``image`` a full Windows path, ``session`` 0 has no desktop."""
 
     pid: int
     parent: int
@@ -75,26 +83,33 @@ class RunningProcess:
     user: str
     started: str
     environment: dict[str, str] = field(default_factory=dict)
+    session: int = 0
+    elevated: bool = True
 
 
 class State:
     """The state of one Windows, loaded from its folder or made new.
 
     folder: the twin's state folder; C: is its subfolder drive_c
+    bare: a new one is a Windows right after its set-up: no WSL, no feature for it. One that is there stays as it is
+    now: the twin's clock
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, bare: bool = False, now: Callable[[], datetime] = machine_time) -> None:
         self.folder = folder
+        self.bare = bare
+        self.now = now
         self.file = folder / "windows.json"
         self.processes_file = folder / "processes.json"
         self._lock = threading.RLock()
         self._quiet = True
         self.hostname = HOSTNAME
         self.users: dict[str, str] = {USER: f"{MACHINE_SID}-1001"}
-        self.boot_time = datetime.now(timezone.utc)
+        self.boot_time = now()
         self.install_date = self.boot_time
         self.registry = Registry(self.save)
         self.processes: dict[int, RunningProcess] = {}
+        self._sections: dict[str, dict[str, Any]] = {}
         (folder / "drive_c").mkdir(parents=True, exist_ok=True)
         self.drive = Drive(folder / "drive_c")
         known = read_json(self.file)
@@ -104,6 +119,8 @@ class State:
             self.install_date = datetime.fromisoformat(known["install_date"])
             self.drive.free_bytes = known["disk_free_bytes"]
             self.registry.load(known["registry"])
+            self.bare = known["bare"]
+            self._sections = known["sections"]
         else:
             self._install()
         self._quiet = False
@@ -124,8 +141,15 @@ class State:
                     "install_date": self.install_date.isoformat(),
                     "disk_free_bytes": self.drive.free_bytes,
                     "registry": self.registry.to_json(),
+                    "bare": self.bare,
+                    "sections": self._sections,
                 },
             )
+
+    def section(self, name: str) -> dict[str, Any]:
+        """What one part of Windows remembers, as JSON; new ones are empty. ``save`` after each change."""
+        with self._lock:
+            return self._sections.setdefault(name, {})
 
     def save_processes(self) -> None:
         """Write processes.json."""
@@ -148,8 +172,7 @@ class State:
         """Windows has started: a new boot time, no processes, and what waited for a restart is done."""
         with self._lock:
             # Two boots are never within the same second, or the whole-second boot time would not tell them apart.
-            now = datetime.now(timezone.utc)
-            self.boot_time = max(now, self.boot_time + timedelta(seconds=1))
+            self.boot_time = max(self.now(), self.boot_time + timedelta(seconds=1))
             self.processes.clear()
             self._quiet = True
             try:
@@ -201,7 +224,7 @@ class State:
         # LogonUI makes this key anew when the work at boot is done.
         registry.create(r"HKLM\SOFTWARE\Microsoft\Windows NT\CurrentVersion\Winlogon\AutoLogonChecked")
 
-    # --- a Windows 11 as it is after its set-up, with WSL's package installed ---
+    # --- a Windows 11 as it is after its set-up; WSL's package is installed unless it is a bare one ---
 
     def _install(self) -> None:
         # The values of a Windows 11 24H2; ProductName says Windows 10 there too.
@@ -234,8 +257,7 @@ class State:
             (
                 "Path",
                 "%SystemRoot%\\system32;%SystemRoot%;%SystemRoot%\\System32\\Wbem;"
-                "%SYSTEMROOT%\\System32\\WindowsPowerShell\\v1.0\\;%SYSTEMROOT%\\System32\\OpenSSH\\;"
-                "C:\\Program Files\\WSL",
+                "%SYSTEMROOT%\\System32\\WindowsPowerShell\\v1.0\\;%SYSTEMROOT%\\System32\\OpenSSH\\",
             ),
             (
                 "PSModulePath",
@@ -257,15 +279,7 @@ class State:
             ("USERNAME", "SYSTEM"),
         ):
             registry.set(ENVIRONMENT, name, data)
-        # What WSL's package writes (microsoft/WSL, msipackage/package.wix.in).
-        for name, data in (
-            ("InstallLocation", WSL_FOLDER),
-            ("ProductCode", "{10EAFB1E-6D1A-4D6A-9B5E-0A6C2B0F2E61}"),
-            ("Version", WSL_VERSION),
-        ):
-            registry.set(f"HKLM\\{LXSS}\\MSI", name, data)
         for folder in (
-            "Program Files\\WSL",
             "Program Files (x86)",
             "Program Files\\Common Files",
             "ProgramData",
@@ -283,6 +297,23 @@ class State:
         hosts.write_bytes(b"# localhost name resolution is handled within DNS itself.\r\n")
         for user, sid in self.users.items():
             self._make_profile(user, sid)
+        if not self.bare:
+            self.install_wsl(WSL_VERSION)
+
+    def install_wsl(self, version: str) -> None:
+        """What WSL's package leaves behind (microsoft/WSL, msipackage/package.wix.in); version: as ``2.7.11.0``."""
+        registry = self.registry
+        for name, data in (
+            ("InstallLocation", WSL_FOLDER),
+            ("ProductCode", WSL_PRODUCT_CODE),
+            ("Version", version),
+        ):
+            registry.set(f"HKLM\\{LXSS}\\MSI", name, data)
+        (self.drive.folder / "Program Files/WSL").mkdir(parents=True, exist_ok=True)
+        path = registry.text(ENVIRONMENT, "Path")
+        folder = WSL_FOLDER.rstrip("\\")
+        if folder not in path.split(";"):
+            registry.set(ENVIRONMENT, "Path", f"{path.rstrip(';')};{folder}", "ExpandString")
 
     def _make_profile(self, user: str, sid: str) -> None:
         for folder in ("AppData/Local/Temp", "AppData/Local/Microsoft/WindowsApps", "AppData/Roaming", "Desktop"):

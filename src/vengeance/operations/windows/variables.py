@@ -1,23 +1,17 @@
-"""Operations on a Windows host."""
+"""Operations on environment variables."""
 
 from __future__ import annotations
 
-import hashlib
-import ntpath
-import os
 from collections.abc import Generator, Mapping
-from pathlib import Path
-from typing import IO
 
 from pyinfra import logger
-from pyinfra.api.command import FileUploadCommand, PyinfraCommand
+from pyinfra.api.command import PyinfraCommand
 from pyinfra.api.exceptions import OperationValueError
 from pyinfra.api.operation import operation
-from pyinfra.context import host, state
+from pyinfra.context import host
 
 from vengeance.box import ollama_environment, windows_environment
-from vengeance.facts.windows import Environment, Os, Sha256
-from vengeance.operations.refusal import refuse
+from vengeance.facts.windows import Environment
 from vengeance.powershell import Script
 from vengeance.powershell.windows import Level, Variable
 
@@ -100,66 +94,3 @@ def environment(
 
 def _shown(value: str | None) -> str:
     return "(not set)" if value is None else repr(value)
-
-
-def _sha256(src: str | IO[str] | IO[bytes]) -> str:
-    if isinstance(src, str):
-        return hashlib.sha256(Path(src).read_bytes()).hexdigest()
-    src.seek(0)
-    data = src.read()
-    src.seek(0)
-    return hashlib.sha256(data.encode() if isinstance(data, str) else data).hexdigest()
-
-
-@operation()
-def put(src: str | IO[str] | IO[bytes], dest: str) -> Generator[PyinfraCommand, None, None]:
-    """
-    Upload a file to Windows, unless it is there with the same SHA-256.
-
-    + src: local file, relative to the folder that pyinfra runs in, or a file-like object
-    + dest: full Windows path; its folder must exist
-
-    **Example:**
-
-    .. code:: python
-
-        windows.put(
-            name="Put the settings of the WSL virtual machine",
-            src="files/wslconfig",
-            dest="C:\\\\Users\\\\Steam\\\\.wslconfig",
-        )
-    """
-    drive, rest = ntpath.splitdrive(dest)
-    if not drive or rest[:1] not in ("\\", "/"):
-        raise OperationValueError(f"{dest!r} is not a full Windows path: begin with a drive, as in C:\\Users\\Steam.")
-    if isinstance(src, str):
-        src = os.path.join(state.cwd or "", src)
-    if host.get_fact(Sha256, path=dest) == _sha256(src):
-        host.noop(f"file {dest} is already uploaded")
-        return
-    yield FileUploadCommand(src, dest)
-
-
-@operation()
-def version(build: int) -> Generator[PyinfraCommand, None, None]:
-    """
-    Stop the host if its Windows is older than a build.
-
-    + build: the lowest build number that will do; 22000 is the first Windows 11
-
-    **Example:**
-
-    .. code:: python
-
-        windows.version(name="Windows 11 24H2 or newer", build=26100)
-    """
-    found = host.get_fact(Os)
-    if found is None:
-        return  # it could not be read: pyinfra has said so and failed the host
-    if found["build"] < build:
-        yield refuse(
-            f"{host.name} runs {found['caption']} build {found['build']}, and build {build} is the lowest that will "
-            "do. Open Settings, Windows Update, and install the newest version."
-        )
-        return
-    host.noop(f"{found['caption']} build {found['build']} is new enough")

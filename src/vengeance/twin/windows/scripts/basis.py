@@ -1,13 +1,10 @@
-"""What each shipped script does, done to the state of the twin; one function a script, in and out as its JSON."""
+"""The models of the scripts about Windows itself, environment variables, files and programs."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
 import time
-from collections.abc import Callable
-from datetime import datetime, timezone
-from typing import Any, TypeAlias
 
 from vengeance.powershell.windows import (
     Boot,
@@ -33,26 +30,18 @@ from vengeance.twin.windows.model import CannotStart
 from vengeance.twin.windows.pipes import InputPipe
 from vengeance.twin.windows.program import Run
 from vengeance.twin.windows.registry import CURRENT_VERSION, ENVIRONMENT, LXSS
+from vengeance.twin.windows.scripts.model import Given, Model, ScriptFailed, thrown
 from vengeance.twin.windows.state import BUILD, CAPTION, file_time, to_text
 
-Given: TypeAlias = "dict[str, Any]"
 # How long the outputs of a program's children are waited for after its own end; see Invoke-Program.ps1.
 _LEFT_BEHIND_SECONDS = 2.0
 _LONGEST_NAME = 255
 
 
-class ScriptFailed(Exception):
-    """A script threw; the text is the message of its exception."""
-
-
-def _thrown(method: str, count: int, message: str) -> ScriptFailed:
-    return ScriptFailed(f'Exception calling "{method}" with "{count}" argument(s): "{message}"')
-
-
 def _rooted(given: Given) -> str:
     path = str(given.get("path") or "")
     if any(sign in path for sign in '<>"|') or any(ord(sign) < 32 for sign in path):
-        raise _thrown("IsPathRooted", 1, "Illegal characters in path.")
+        raise thrown("IsPathRooted", 1, "Illegal characters in path.")
     if not (path[:1] in ("\\", "/") or path[1:2] == ":"):
         raise ScriptFailed(f"'{path}' is not a full path: begin with a drive, as in C:\\Users.")
     return path
@@ -81,7 +70,7 @@ def get_boot(run: Run, given: Given) -> Boot:
     return {
         "boot_time": to_text(boot),
         "boot_file_time": file_time(boot),
-        "uptime_seconds": max(0, int((datetime.now(timezone.utc) - boot).total_seconds())),
+        "uptime_seconds": max(0, int((run.windows.state.now() - boot).total_seconds())),
     }
 
 
@@ -127,9 +116,9 @@ def set_environment(run: Run, given: Given) -> EnvironmentChange:
         before[name] = old = raw(name)
         if old != value:
             if "=" in name:
-                raise _thrown("SetEnvironmentVariable", 3, "Environment variable name cannot contain equal character.")
+                raise thrown("SetEnvironmentVariable", 3, "Environment variable name cannot contain equal character.")
             if len(name) >= _LONGEST_NAME:
-                raise _thrown("SetEnvironmentVariable", 3, "Environment variable name or value is too long.")
+                raise thrown("SetEnvironmentVariable", 3, "Environment variable name or value is too long.")
             known = registry.get(key, name)
             if value is None:
                 registry.delete(key, name)
@@ -159,7 +148,7 @@ def get_file(run: Run, given: Given) -> File:
                 "attributes": None,
                 "link_target": None,
             }
-        raise _thrown("GetAttributes", 1, error.dotnet) from error
+        raise thrown("GetAttributes", 1, error.dotnet) from error
     return {
         "exists": True,
         "type": "directory" if entry.is_directory else "file",
@@ -181,7 +170,7 @@ def get_sha256(run: Run, given: Given) -> Sha256:
     except Win32Error as error:
         if error.code in (errors.FILE_NOT_FOUND, errors.PATH_NOT_FOUND, errors.INVALID_DRIVE):
             return {"sha256": None}
-        raise _thrown(".ctor", 4, error.dotnet) from error
+        raise thrown(".ctor", 4, error.dotnet) from error
 
 
 def remove_file(run: Run, given: Given) -> FileChange:
@@ -195,7 +184,7 @@ def remove_file(run: Run, given: Given) -> FileChange:
         try:
             drive.remove_file(path, run.cwd)
         except Win32Error as error:
-            raise _thrown("Delete", 1, error.dotnet) from error
+            raise thrown("Delete", 1, error.dotnet) from error
     after = drive.is_file(path, run.cwd)
     return {"changed": before, "before": before, "after": after, "reboot_required": False}
 
@@ -280,13 +269,13 @@ def invoke_program(run: Run, given: Given) -> ProgramResult:
     cwd = run.cwd
     if given.get("cwd"):
         if not windows.drive.is_directory(str(given["cwd"]), cwd):
-            raise _thrown("Start", 1, "The directory name is invalid")
+            raise thrown("Start", 1, "The directory name is invalid")
         cwd = windows.drive.shown(str(given["cwd"]), cwd)
     image = _create_process_finds(run, str(given.get("file") or ""), cwd)
     try:
         windows.program(image)
     except CannotStart as error:
-        raise _thrown("Start", 1, str(error).rstrip(".")) from error
+        raise thrown("Start", 1, str(error).rstrip(".")) from error
     stdin = InputPipe()
     output = _Collected()
     arguments = str(given.get("arguments") or "")
@@ -326,7 +315,7 @@ def _create_process_finds(run: Run, file: str, cwd: str) -> str:
     )
     image = run.windows.find_program(file, cwd, environment) if file else None
     if image is None:
-        raise _thrown("Start", 1, "The system cannot find the file specified")
+        raise thrown("Start", 1, "The system cannot find the file specified")
     return image
 
 
@@ -365,7 +354,7 @@ def read_chunk(run: Run, given: Given) -> dict[str, str | int | None]:
             file.seek(int(given["offset"]))
             data = file.read(int(given["count"]))
     except Win32Error as error:
-        raise _thrown(".ctor", 4, error.dotnet) from error
+        raise thrown(".ctor", 4, error.dotnet) from error
     return {"size": size, "sha256": digest, "data": base64.b64encode(data).decode("ascii")}
 
 
@@ -377,7 +366,7 @@ def _hash(run: Run, path: str) -> str:
     return digest.hexdigest()
 
 
-MODELS: dict[str, Callable[[Run, Given], Any]] = {
+MODELS: dict[str, Model] = {
     "Get-Os": get_os,
     "Get-Boot": get_boot,
     "Get-Environment": get_environment,

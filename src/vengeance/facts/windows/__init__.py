@@ -1,0 +1,13 @@
+"""Facts of a Windows host.
+
+Each runs one shipped script. ``requires_command`` is never set: pyinfra wraps such a fact in POSIX shell.
+"""
+
+from vengeance.facts.windows.answers import parse as parse
+from vengeance.facts.windows.files import File as File
+from vengeance.facts.windows.files import Sha256 as Sha256
+from vengeance.facts.windows.system import Boot as Boot
+from vengeance.facts.windows.system import Os as Os
+from vengeance.facts.windows.system import PendingReboot as PendingReboot
+from vengeance.facts.windows.system import WsmanQuota as WsmanQuota
+from vengeance.facts.windows.variables import Environment as Environment

@@ -1,0 +1,16 @@
+"""The parts of Windows that a twin has beside registry, drive and programs, each in a module of its own.
+
+A part remembers in ``windows.state.section(NAME)``, adds its programs with ``windows.add_program``, and
+asks to be called through ``windows.at_boot``, ``windows.at_shutdown`` and ``windows.sessions``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vengeance.twin.windows.model import Windows
+
+
+def add_parts(windows: Windows) -> None:
+    """Make every part of a Windows; later ones may use the earlier ones."""

@@ -1,0 +1,12 @@
+"""What each shipped script does, done to the state of the twin; one function a script, in and out as its JSON."""
+
+from __future__ import annotations
+
+from vengeance.twin.windows.scripts import basis
+from vengeance.twin.windows.scripts.model import Model
+from vengeance.twin.windows.scripts.model import ScriptFailed as ScriptFailed
+
+MODELS: dict[str, Model] = {
+    **basis.MODELS,
+}
+"""Script name -> what does its work here."""
