@@ -17,11 +17,45 @@ from typeguard import CollectionCheckStrategy, TypeCheckError, check_type
 from vengeance.box import cuda, python_packages, systemd_unit, vllm_flags, wsl_conf
 from vengeance.operations.vllm import USER, revealed
 from vengeance.operations.windows import check_variables
+from vengeance.secret import Secret
 
 _WINDOWS: dict[str, Any] = {
     "windows_build": int,
+    "gpu_name": str,
+    "driver_lowest": str,
+    "windows_features": list[str],
+    "windows_sleep": bool,
+    "work_folder": str,
+    "download_proxy": str | None,
+    "reboot_timeout": int,
+    "task_logon": str,
+    "task_password": Secret | None,
+    "remote_addresses": list[str],
+    "tailscale_wanted": bool,
+    "expose": str,
+    "exposed_ports": dict[int, str],
+    "ollama_version": str,
+    "ollama_package": str,
+    "ollama_url": str | None,
+    "ollama_sha256": str,
+    "ollama_signer": str,
+    "ollama_path": str | None,
+    "ollama_autostart": str,
+    "ollama_auto_update": bool,
     "ollama_machine_variables": dict[str, str],
     "ollama_user_variables": dict[str, str],
+    "ollama_port": int,
+    "ollama_models": list[dict[str, str | int | float | None]],
+    "ollama_models_prune": bool,
+    "ollama_pull_timeout": int,
+    "wsl_version": str,
+    "wsl_url": str,
+    "wsl_sha256": str,
+    "wsl_product_code": str,
+    "wslconfig": dict[str, dict[str, str | bool | int]],
+    "distro_url": str,
+    "distro_sha256": str,
+    "distro_path": str,
 }
 _WSL: dict[str, Any] = {
     "linux_user": str,
