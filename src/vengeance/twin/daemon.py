@@ -222,6 +222,7 @@ class Daemon:
                 ],
             },
             "ollama": None,
+            "network": self.windows.network.status(),
             "boot_time": self.windows.state.boot_time.isoformat(),
             "clock_ahead_seconds": round(self.clock.ahead),
             "logged_on": sorted(self.windows.sessions.desktops.values()),

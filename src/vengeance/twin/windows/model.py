@@ -9,7 +9,7 @@ import traceback
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from vengeance.powershell.windows import WsmanQuota
 from vengeance.twin.clock import Clock
@@ -22,6 +22,9 @@ from vengeance.twin.windows.program import CMD, INBOX_WSL, SYSTEM32, WSL, Consol
 from vengeance.twin.windows.registry import LXSS
 from vengeance.twin.windows.sessions import SERVICES, Sessions
 from vengeance.twin.windows.state import RunningProcess, State, to_text
+
+if TYPE_CHECKING:
+    from vengeance.twin.windows.network import Network
 
 # What Windows gives to a process that was ended by TerminateProcess(handle, 1), as taskkill and WinRM do.
 KILLED = 1
@@ -128,7 +131,11 @@ class Windows:
     clock: the twin's time
 
     at_boot, at_shutdown: called when Windows has started, and before everything ends
+    at_process_end: called with the id of a process that has ended or is being killed, perhaps twice
+    network: who listens on which of the box's addresses
     """
+
+    network: Network
 
     def __init__(
         self,
@@ -153,6 +160,7 @@ class Windows:
         self.sessions = Sessions(self._end_session)
         self.at_boot: list[Callable[[], None]] = []
         self.at_shutdown: list[Callable[[], None]] = []
+        self.at_process_end: list[Callable[[int], None]] = []
         self.process_starts: Counter[str] = Counter()
         # As AppLocker does with csc.exe: PowerShell itself runs, Add-Type does not.
         self.add_type_blocked = False
@@ -311,12 +319,20 @@ class Windows:
                 elevated=run.elevated,
             )
         )
+        pid = run.pid
+        release = run.job.on_stop(lambda: self._process_ended(pid))
         try:
             return program(run) & 0xFFFFFFFF
         finally:
+            release()
             with self._lock:
-                self._jobs.pop(run.pid, None)
-            self.state.process_ended(run.pid)
+                self._jobs.pop(pid, None)
+            self.state.process_ended(pid)
+            self._process_ended(pid)
+
+    def _process_ended(self, pid: int) -> None:
+        for deed in list(self.at_process_end):
+            deed(pid)
 
     def program(self, image: str) -> Program:
         """The model of a program; CannotStart, with what CreateProcess answers, when it cannot run."""

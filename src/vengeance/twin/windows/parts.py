@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from vengeance.twin.windows.network import Network
+
 if TYPE_CHECKING:
     from vengeance.twin.windows.model import Windows
 
 
 def add_parts(windows: Windows) -> None:
     """Make every part of a Windows; later ones may use the earlier ones."""
+    windows.network = Network(windows)
