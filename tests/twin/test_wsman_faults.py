@@ -256,3 +256,10 @@ def test_the_log_names_what_a_rule_did(served: Served) -> None:
     fault, cut = [json.loads(line) for line in served.log_file.read_text().splitlines()][-2:]
     assert (fault["injected"], fault["fault"], fault["status"], fault["action"]) == ("fault", 170, 500, "Get")
     assert (cut["injected"], cut["status"], cut["action"]) == ("cut_before", None, "Get")
+
+
+def test_a_rule_can_hit_every_third_request() -> None:
+    plan = FaultPlan()
+    plan.add(FaultRule("cut_before", request=2, times=2, every=3))
+    assert [plan.hit("Send") is not None for _ in range(10)] == [False, True, False, False, True] + 5 * [False]
+    assert plan.snapshot() == []

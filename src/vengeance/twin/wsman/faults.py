@@ -23,6 +23,7 @@ class FaultRule:
     request: which request it hits, 1 = the next that matches; counted from when the rule was set, over
         requests that reach WS-Management (authenticated and readable)
     times: how many requests in a row it hits from there on; None = all
+    every: with it, it hits only each so-many-th of them: request=10, times=None, every=10 is each tenth
     action: only requests of this action count ("Create", "Command", "Send", "Receive", "Signal", "Delete",
         "Get")
     """
@@ -30,6 +31,7 @@ class FaultRule:
     kind: Kind
     request: int = 1
     times: int | None = 1
+    every: int | None = None
     action: str | None = None
     code: int | None = None
     milliseconds: float | None = None
@@ -43,6 +45,8 @@ class FaultRule:
             raise ValueError(f"A fault rule counts requests from 1, so request={self.request} never comes.")
         if self.times is not None and self.times < 1:
             raise ValueError(f"A fault rule needs times of at least 1 (or null for all), not {self.times}.")
+        if self.every is not None and self.every < 1:
+            raise ValueError(f"A fault rule hits every 1st request or fewer, not every={self.every}.")
         needed = {"fault": "code", "delay": "milliseconds", "refuse": "seconds"}.get(self.kind)
         if needed is not None and getattr(self, needed) is None:
             raise ValueError(f"A fault rule of the kind {self.kind!r} needs a value for {needed!r}.")
@@ -63,12 +67,13 @@ class FaultRule:
         if self.action is not None and self.action != action:
             return False
         self.seen += 1
-        return self.seen >= self.request  # a spent rule is not asked any more
+        behind = self.seen - self.request
+        return behind >= 0 and behind % (self.every or 1) == 0  # a spent rule is not asked any more
 
     @property
     def spent(self) -> bool:
         """Whether the rule can never hit again."""
-        return self.times is not None and self.seen >= self.request + self.times - 1
+        return self.times is not None and self.seen >= self.request + (self.times - 1) * (self.every or 1)
 
 
 @dataclass
