@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from vengeance.powershell import windows
+from vengeance.powershell import tasks, windows, work
 
 INPUT: dict[str, type] = {
     **windows.INPUT,
+    **tasks.INPUT,
+    **work.INPUT,
 }
 """Script name -> type of its input."""
 
 OUTPUT: dict[str, type] = {
     **windows.OUTPUT,
+    **tasks.OUTPUT,
+    **work.OUTPUT,
 }
 """Script name -> type of its output."""

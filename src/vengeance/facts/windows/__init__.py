@@ -11,3 +11,5 @@ from vengeance.facts.windows.system import Os as Os
 from vengeance.facts.windows.system import PendingReboot as PendingReboot
 from vengeance.facts.windows.system import WsmanQuota as WsmanQuota
 from vengeance.facts.windows.variables import Environment as Environment
+from vengeance.facts.windows.work import Work as Work
+from vengeance.facts.windows.tasks import ScheduledTask as ScheduledTask

@@ -25,6 +25,7 @@ from vengeance.twin.windows.state import RunningProcess, State, to_text
 
 if TYPE_CHECKING:
     from vengeance.twin.windows.network import Network
+    from vengeance.twin.windows.works import Running
 
 # What Windows gives to a process that was ended by TerminateProcess(handle, 1), as taskkill and WinRM do.
 KILLED = 1
@@ -133,9 +134,11 @@ class Windows:
     at_boot, at_shutdown: called when Windows has started, and before everything ends
     at_process_end: called with the id of a process that has ended or is being killed, perhaps twice
     network: who listens on which of the box's addresses
+    works: which long works run
     """
 
     network: Network
+    works: Running
 
     def __init__(
         self,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vengeance.twin.windows.network import Network
+from vengeance.twin.windows.works import Running
 
 if TYPE_CHECKING:
     from vengeance.twin.windows.model import Windows
@@ -17,3 +18,4 @@ if TYPE_CHECKING:
 def add_parts(windows: Windows) -> None:
     """Make every part of a Windows; later ones may use the earlier ones."""
     windows.network = Network(windows)
+    windows.works = Running()

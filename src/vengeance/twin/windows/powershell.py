@@ -16,7 +16,7 @@ from typing import Any
 
 from vengeance.powershell import load, names
 from vengeance.twin.process import ProcessOutput
-from vengeance.twin.windows import scripts
+from vengeance.twin.windows import scripts, works
 from vengeance.twin.windows.environment import Environment
 from vengeance.twin.windows.errors import Win32Error
 from vengeance.twin.windows.model import CannotStart
@@ -292,6 +292,8 @@ def _file(run: Run, words: list[str]) -> int:
             "file as an argument to the -File parameter."
         )
         return 0xFFFD0000
+    if is_part(script, "work/runner"):
+        return works.runner(run, words[0].split("\\")[-2])
     parameters = words[2] if len(words) == 3 and words[1].lower() == "-inputjson" else None
     return execute_script(run, script, parameters, _crlf(run, run.stdout), _crlf(run, run.stderr)).code
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from vengeance.twin.windows.scripts import basis
+from vengeance.twin.windows.scripts import basis, works
 from vengeance.twin.windows.scripts.model import Model
 from vengeance.twin.windows.scripts.model import ScriptFailed as ScriptFailed
 
 MODELS: dict[str, Model] = {
     **basis.MODELS,
+    **works.MODELS,
 }
 """Script name -> what does its work here."""
