@@ -19,6 +19,7 @@ class Start:
     user: the Windows account
     console_mode_stdin: WINRS_CONSOLEMODE_STDIN; False means that stdin is a plain pipe
     codepage: WINRS_CODEPAGE
+    session: of the desktop it runs on, 0 for what has none; elevated: with the full token of an administrator
     """
 
     command_line: str
@@ -27,6 +28,8 @@ class Start:
     user: str = "Steam"
     console_mode_stdin: bool = True
     codepage: int = 437
+    session: int = 0
+    elevated: bool = True
 
 
 class ProcessOutput:

@@ -91,6 +91,7 @@ class DistroHost:
         self._around: Surroundings | None = None
         self._instances: dict[str, Instance] = {}
         self.gpu = looks.Gpu()
+        self.machine: looks.Machine | None = None
 
     @property
     def rung(self) -> str:
@@ -271,6 +272,14 @@ class DistroHost:
                 network, self._network = self._network, None
                 network.down()
 
+    def start_machine(self, machine: looks.Machine) -> None:
+        """Start the virtual machine without a distro in it, unless it runs: its settings count until it stops."""
+        with self._lock:
+            if not self.machine_runs:
+                self.prepare()
+                self.machine = machine
+                self._surroundings()
+
     @property
     def machine_runs(self) -> bool:
         """Whether the virtual machine of WSL is up (with or without a distro in it)."""
@@ -338,6 +347,9 @@ class DistroHost:
             self._complaints.append(f"{problem} What the distro installs from there is not available.")
         servers, search = self._name_service()
         pip = pip_settings()
+        if self.machine is not None:
+            cpuinfo = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+            looks.write_machine(self.folder / "lib", self.machine, cpuinfo)
         self._around = Surroundings(
             hostname=self.settings.hostname,
             drive_c=self.drive_c,

@@ -43,6 +43,8 @@ mount --bind /run/vengeance/osrelease /proc/sys/kernel/osrelease
 mount --bind /run/vengeance/version /proc/version
 [ -e /dev/dxg ] || { mknod -m 666 /dev/dxg c "$3" "$4" 2>/dev/null || : > /dev/dxg; }
 chmod 666 /dev/dxg
+from=$5; shift 5
+for name in "$@"; do [ ! -e "$from/$name" ] || mount --bind "$from/$name" "/proc/$name"; done
 """
 
 
@@ -391,7 +393,8 @@ class BootedInstance(Instance):
     def _look_like_wsl(self) -> None:
         if self.leader is not None:
             major, minor = (str(number) for number in looks.DXG_DEVICE)
-            arguments = [looks.KERNEL_RELEASE, looks.KERNEL_VERSION, major, minor]
+            machine = [f"{looks.WSL_LIBRARIES}/{looks.MACHINE_FILES}", *looks.MACHINE_NAMES]
+            arguments = [looks.KERNEL_RELEASE, looks.KERNEL_VERSION, major, minor, *machine]
             runs(["nsenter", "-t", str(self.leader), "-m", "-p", "/bin/sh", "-c", _LOOKS, "sh", *arguments])
 
     def stop(self) -> None:
@@ -497,6 +500,10 @@ class ChrootInstance(Instance):
             runs(["mount", "--bind", source, point])
             if not writable:
                 runs(["mount", "-o", "remount,bind,ro", point])
+        for name in looks.MACHINE_NAMES:
+            shown = self.around.libraries / looks.MACHINE_FILES / name
+            if shown.exists():
+                runs(["mount", "--bind", shown, f"{root}/proc/{name}"])
 
     def begin(
         self,

@@ -6,6 +6,7 @@ Microsoft's WSL puts NVIDIA's user-mode files into ``/usr/lib/wsl/lib``, read-on
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +35,22 @@ class Gpu:
     power_draw: float = 21.5
     power_limit: float = 450.0
     uuid: str = "GPU-7c1e4090-0000-4b1d-8e57-76656e676561"
+
+
+@dataclass(frozen=True)
+class Machine:
+    """WSL's virtual machine: bytes of memory and of swap, number of processors."""
+
+    memory: int
+    swap: int
+    processors: int
+
+
+# Below the folder of NVIDIA's files, which every distro sees; /proc has these names bound over its own.
+MACHINE_FILES = ".machine"
+MACHINE_NAMES = ("meminfo", "cpuinfo", "swaps")
+# What Linux keeps of the memory for itself before it counts the rest, per thousand.
+_KEPT = 16
 
 
 _SMI = r"""#!/bin/sh
@@ -138,3 +155,49 @@ def write_libraries(folder: Path, gpu: Gpu) -> None:
     fresh = folder / ".gpu.conf.new"
     fresh.write_text("\n".join(lines) + "\n", encoding="utf-8")
     fresh.replace(folder / "gpu.conf")
+
+
+def write_machine(folder: Path, machine: Machine, cpuinfo: str) -> None:
+    """Write what /proc of the distros shows of the virtual machine, into ``folder`` as ``write_libraries`` has it.
+
+    cpuinfo: /proc/cpuinfo of this machine; its first processor stands there as often as the virtual machine has one
+    """
+    place = folder / MACHINE_FILES
+    place.mkdir(parents=True, exist_ok=True)
+    total = machine.memory // 1024 * (1000 - _KEPT) // 1000
+    swap = max(0, machine.swap // 1024 - 4)
+    shares = {
+        "MemTotal": total,
+        "MemFree": total * 88 // 100,
+        "MemAvailable": total * 94 // 100,
+        "Buffers": total // 500,
+        "Cached": total * 6 // 100,
+        "SwapCached": 0,
+        "Active": total * 3 // 100,
+        "Inactive": total * 4 // 100,
+        "Unevictable": 0,
+        "Mlocked": 0,
+        "SwapTotal": swap,
+        "SwapFree": swap,
+        "Dirty": 0,
+        "Writeback": 0,
+        "AnonPages": total // 100,
+        "Mapped": total // 200,
+        "Shmem": total // 2000,
+        "Slab": total // 200,
+        "SReclaimable": total // 300,
+        "SUnreclaim": total // 600,
+        "CommitLimit": swap + total // 2,
+        "Committed_AS": total // 50,
+    }
+    first = re.sub(r"(?m)^processor\s*:.*\n", "", cpuinfo.strip().split("\n\n")[0])
+    texts = {
+        "meminfo": "".join(f"{name + ':':<16}{value:>8} kB\n" for name, value in shares.items()),
+        "cpuinfo": "".join(f"processor\t: {number}\n{first}\n\n" for number in range(machine.processors)),
+        "swaps": "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"
+        + (f"/dev/sdb                                partition\t{swap}\t\t0\t\t-2\n" if swap else ""),
+    }
+    for name, text in texts.items():
+        fresh = place / f".{name}.new"
+        fresh.write_text(text, encoding="utf-8")
+        fresh.replace(place / name)

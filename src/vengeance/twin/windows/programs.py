@@ -470,6 +470,8 @@ def wsl(run: Run) -> int:
         user=run.user,
         console_mode_stdin=run.console.mode_stdin,
         codepage=run.console.codepage,
+        session=run.session,
+        elevated=run.elevated,
     )
     process = linux.start(run.arguments, run.argv, start, output)
     release = run.job.on_stop(process.terminate)

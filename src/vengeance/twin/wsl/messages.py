@@ -28,6 +28,17 @@ CONVERSION = "Conversion in progress, this may take a few minutes."
 VM_MODE_INFO = "For information on key differences with WSL 2 please visit https://aka.ms/wsl2"
 IMPORT_PROGRESS = "Import in progress, this may take a few minutes."
 VHD_FLAG = "This looks like a VHD file. Use --vhd to import a VHD instead of a tar."
+NO_VIRTUAL_MACHINES = (
+    "WSL2 is not supported with your current machine configuration.\n"
+    'Please enable the "Virtual Machine Platform" optional component and ensure virtualization is enabled in the '
+    "BIOS.\n"
+    'Enable "Virtual Machine Platform" by running: wsl.exe --install --no-distribution\n'
+    "For information please visit https://aka.ms/enablevirtualization"
+)
+INSTALLED_PLATFORM = (
+    "Installing Windows optional component: VirtualMachinePlatform\n"
+    "The requested operation is successful. Changes will not be effective until the system is rebooted."
+)
 WSL1_NOT_SUPPORTED = (
     "WSL1 is not supported with your current machine configuration.\n"
     'Please enable the "Windows Subsystem for Linux" optional component to use WSL1.'
@@ -101,5 +112,5 @@ Options:
     --user, -u <UserName>
         Run as the specified user.
 
-(The twin knows these and --import, --list, --manage --set-default-user, --set-default, --shutdown, --status,
+(The twin knows these and --import, --install, --list, --manage --set-default-user, --set-default, --shutdown, --status,
 --terminate, --unregister and --version.)"""

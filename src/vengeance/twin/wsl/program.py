@@ -154,6 +154,8 @@ class WslProcess:
 
     def _main(self) -> None:
         code = FAILURE
+        if next_argument(self._line) not in _WITHOUT_THE_SERVICE:
+            self._service.called(self._sid, self._start.session, self._start.elevated)
         try:
             code = self._wsl_main(self._line)
         except WslError as problem:
@@ -237,7 +239,7 @@ class WslProcess:
             if not words:
                 raise WslError(messages.INVALID_PARAMETER, "Wsl/E_INVALIDARG")
         one = launch.distro or self._service.default(self._sid)
-        instance = self._service.attach(self._sid, one)
+        instance = self._service.attach(self._sid, one, self._warn)
         try:
             user = self._user(instance, one, launch.user)
             if user is None:
@@ -462,12 +464,12 @@ class WslProcess:
                     with os.fdopen(os.dup(self._input.read_end), "rb") as stream:
                         shutil.copyfileobj(stream, copy, 1 << 20)
                     copy.flush()
-                    self._service.import_tar(self._sid, name, base_path, Path(copy.name))
+                    self._service.import_tar(self._sid, name, base_path, Path(copy.name), self._warn)
             else:
                 file = on_drive(drive_c, file_path, here)
                 if file is None or not file.is_file():
                     raise WslError("The system cannot find the file specified. ", "Wsl/ERROR_FILE_NOT_FOUND")
-                self._service.import_tar(self._sid, name, base_path, file)
+                self._service.import_tar(self._sid, name, base_path, file, self._warn)
         except WslError:
             if made:
                 with suppress(OSError):
@@ -475,6 +477,26 @@ class WslProcess:
             raise
         self._print(messages.SUCCESS)
         return 0
+
+    def install(self, line: str) -> int:
+        """``--install``: without the feature it only sees to that, says so, and ends well (WslClient.cpp)."""
+        positional, given = self._options(
+            line,
+            ["--no-launch", "-n", "--web-download", "--no-distribution", "--legacy", "--enable-wsl1", "--fixed-vhd"],
+            ["--from-file", "-f", "--name", "--location", "-l", "--version", "--vhd-size", "-d", "--distribution"],
+        )
+        if {"--from-file", "-f"} & set(given):
+            raise WslError("The twin has --import for files, and no --install --from-file.", "Wsl/E_NOTIMPL")
+        if not self._service.platform.is_on():
+            self._service.platform.switch_on()
+            self._print(messages.INSTALLED_PLATFORM)
+            return 0
+        if "--no-distribution" in given:
+            return 0
+        wanted = (positional or [given.get("-d") or given.get("--distribution") or "Ubuntu"])[0]
+        if any(one.name.lower() == wanted.lower() for one in self._service.registered(self._sid)):
+            raise WslError(messages.NAME_EXISTS, "Wsl/InstallDistro/Service/RegisterDistro/ERROR_ALREADY_EXISTS")
+        raise WslError("The twin keeps no list of distributions on the net.", "Wsl/InstallDistro/E_NOTIMPL")
 
     def manage(self, line: str) -> int:
         """``--manage NAME --set-default-user USER``; its other options are not in the twin."""
@@ -487,7 +509,7 @@ class WslProcess:
         one = self._service.named(self._sid, positional[0])
         if list(given) != ["--set-default-user"]:
             raise WslError("The twin knows only --manage NAME --set-default-user USER.", "Wsl/E_NOTIMPL")
-        instance = self._service.attach(self._sid, one)
+        instance = self._service.attach(self._sid, one, self._warn)
         try:
             root = accounts.user_numbered(instance.root, 0) or accounts.ROOT
             done = instance.run(["/usr/bin/id", "-u", "--", given["--set-default-user"]], root)
@@ -501,6 +523,8 @@ class WslProcess:
         return 0
 
 
+# They print and end; the service never hears of them.
+_WITHOUT_THE_SERVICE = ("--help", "--version", "-v")
 _LAUNCH_OPTIONS = {
     "-d": "--distribution",
     "--distribution": "--distribution",
@@ -519,6 +543,7 @@ _COMMANDS: dict[str, Callable[[WslProcess, str], int]] = {
     "--help": WslProcess.usage,
     "--shutdown": WslProcess.shutdown,
     "--import": WslProcess.import_distro,
+    "--install": WslProcess.install,
     "--manage": WslProcess.manage,
 }
 _COMMANDS_WITH_NAME: dict[str, tuple[str, Callable[[WslProcess, str], int]]] = {

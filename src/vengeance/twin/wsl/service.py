@@ -7,16 +7,21 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, Protocol
 
+from vengeance.twin.clock import Alarm, Clock
 from vengeance.twin.distro.errors import DistroError
 from vengeance.twin.distro.host import DistroHost
 from vengeance.twin.distro.instance import Instance
 from vengeance.twin.wsl import messages
 from vengeance.twin.wsl.registrations import Registration, Registrations, new_guid
 from vengeance.twin.wsl.windows_paths import on_drive
-from vengeance.twin.wsl.wslconfig import IdleTimers, read_timers
+from vengeance.twin.wsl.wslconfig import Box, IdleTimers, VmSettings, read_settings
 
 LOCAL_SYSTEM = "S-1-5-18"
+SERVICES = 0
+"""The Windows session without a desktop; what it has started, no logoff ends."""
+_GRAPHICS_CRASH_SECONDS = 104.0
 
 
 class WslError(Exception):
@@ -30,18 +35,47 @@ class WslError(Exception):
         self.text = message if code is None else messages.with_code(message, code)
 
 
+class Platform(Protocol):
+    """The optional feature VirtualMachinePlatform of Windows."""
+
+    def is_on(self) -> bool:
+        """Whether virtual machines can be started now."""
+
+    def switch_on(self) -> None:
+        """Have it on after the next restart, as ``dism /enable-feature`` does."""
+
+
+class _AlwaysOn:
+    def is_on(self) -> bool:
+        return True
+
+    def switch_on(self) -> None:
+        return
+
+
 @dataclass
 class _Session:
-    """What the service keeps per Windows user: WSL's LxssUserSession."""
+    """What the service keeps per Windows user: WSL's LxssUserSession.
 
-    timers: IdleTimers
+    windows_session: that of the first caller since the service was started. Its logoff ends the virtual machine,
+    unless it is 0 (LxssUserSessionFactory.cpp, ServiceMain.cpp); ``--shutdown`` leaves the stamp as it is
+    """
+
+    windows_session: int
+    vm: VmSettings
     clients: dict[str, int]
-    alarms: dict[str, threading.Timer]
-    machine_alarm: threading.Timer | None = None
+    alarms: dict[str, Alarm]
+    machine_alarm: Alarm | None = None
+    machine_since: float | None = None
+    elevated: bool | None = None
+    mixed: bool = False
 
 
 class WslService:
-    """The service, with one session per Windows user; every method may be called from any thread."""
+    """The service, with one session per Windows user; every method may be called from any thread.
+
+    clock: the time that the idle timers run on; platform: the feature of Windows without which no distro starts
+    """
 
     def __init__(
         self,
@@ -51,18 +85,24 @@ class WslService:
         profile_of: Callable[[str], str] = lambda sid: "C:\\Users\\Steam",
         timers: IdleTimers | None = None,
         time_scale: float = 1.0,
+        clock: Clock | None = None,
+        box: Box | None = None,
     ) -> None:
         """Nothing is started.
 
         profile_of: Windows path of the profile folder of the user with a SID; his ``.wslconfig`` lies there
         timers: what counts where .wslconfig says nothing; None is WSL's 15 and 60 seconds
         time_scale: every timer is multiplied by this, so that tests need not wait
+        clock: None is one of its own; box: what the virtual machine can get of it
         """
         self.host = host
         self.registrations = registrations
         self._profile_of = profile_of
         self._default_timers = timers or IdleTimers()
         self._scale = time_scale
+        self.clock = clock or Clock()
+        self.platform: Platform = _AlwaysOn()
+        self._box = box or Box()
         self._lock = threading.RLock()
         self._sessions: dict[str, _Session] = {}
 
@@ -105,18 +145,80 @@ class WslService:
 
     def _session(self, sid: str) -> _Session:
         if sid not in self._sessions:
-            self._sessions[sid] = _Session(self._default_timers, {}, {})
+            self._sessions[sid] = _Session(SERVICES, read_settings(None, self._default_timers, self._box), {}, {})
         return self._sessions[sid]
 
-    def attach(self, sid: str, one: Registration) -> Instance:
-        """Start the distro if it does not run, and count one more client; ``detach`` must follow."""
+    def called(self, sid: str, windows_session: int, elevated: bool) -> None:
+        """A program of a user calls the service; the first to do so puts its Windows session on his object."""
+        if sid == LOCAL_SYSTEM:
+            return  # it is refused, and gets none
+        with self._lock:
+            known = sid in self._sessions
+            session = self._session(sid)
+            if not known:
+                session.windows_session = windows_session
+            if session.elevated is None:
+                session.elevated = elevated
+            session.mixed = session.mixed or session.elevated != elevated
+
+    def logged_off(self, windows_session: int) -> None:
+        """A person has logged off: the virtual machines of whoever has that session's stamp are ended at once."""
+        with self._lock:
+            stamped = [sid for sid, one in self._sessions.items() if one.windows_session == windows_session]
+            for sid in stamped if windows_session != SERVICES else []:
+                self._end(sid, force=True)
+                del self._sessions[sid]
+
+    def state(self, sid: str) -> dict[str, Any]:
+        """What can be seen of a user's session from outside.
+
+        graphics_restarts: how often WSLg has crashed and come back, every 104 s, as it does in session 0
+        mixed_elevation: elevated and other programs use the same distros, in two mount namespaces
+        """
+        with self._lock:
+            session = self._sessions.get(sid)
+            since = session.machine_since if session is not None and self.host.machine_runs else None
+            crashes = 0
+            if (
+                session is not None
+                and since is not None
+                and session.windows_session == SERVICES
+                and session.vm.graphics
+            ):
+                crashes = int((self.clock.seconds() - since) / _GRAPHICS_CRASH_SECONDS)
+            return {
+                "windows_session": None if session is None else session.windows_session,
+                "machine_runs": self.host.machine_runs,
+                "running": [one.name for one in self.registrations.registered(sid) if self.is_running(one)],
+                "graphics_restarts": crashes,
+                "mixed_elevation": session is not None and session.mixed,
+            }
+
+    def _start_machine(self, sid: str, session: _Session, doing: str) -> list[str]:
+        """Start the virtual machine unless it runs; what wsl.exe has to say about .wslconfig."""
+        if self.host.machine_runs:
+            return []
+        if not self.platform.is_on():
+            raise WslError(messages.NO_VIRTUAL_MACHINES, f"Wsl/Service/{doing}/CreateVm/HCS/HCS_E_HYPERV_NOT_INSTALLED")
+        # WSL reads the file when it starts the virtual machine, and not again.
+        shown = self._profile_of(sid) + "\\.wslconfig"
+        session.vm = read_settings(on_drive(self.host.drive_c, shown), self._default_timers, self._box, shown)
+        self.host.start_machine(session.vm.machine)
+        session.machine_since = self.clock.seconds()
+        return session.vm.warnings
+
+    def attach(self, sid: str, one: Registration, warn: Callable[[str], None] = lambda text: None) -> Instance:
+        """Start the distro if it does not run, and count one more client; ``detach`` must follow.
+
+        warn: told what is wrong with .wslconfig, when the virtual machine is started by this
+        """
         with self._lock:
             session = self._session(sid)
-            if not self.host.machine_runs:
-                # WSL reads the file when it starts the virtual machine, and not again.
-                profile = on_drive(self.host.drive_c, self._profile_of(sid))
-                if profile is not None:
-                    session.timers = read_timers(profile / ".wslconfig", self._default_timers)
+            try:
+                for text in self._start_machine(sid, session, "CreateInstance"):
+                    warn(text)
+            except DistroError as problem:
+                raise WslError(str(problem), "Wsl/Service/CreateInstance/CreateVm/E_FAIL") from None
             self._quiet(session, one.guid)
             session.clients[one.guid] = session.clients.get(one.guid, 0) + 1
             try:
@@ -136,14 +238,11 @@ class WslService:
 
     def _arm(self, sid: str, session: _Session, guid: str) -> None:
         self._quiet(session, guid)
-        if session.timers.instance is not None and self.host.running(guid) is not None:
-            session.alarms[guid] = self._later(session.timers.instance, lambda: self._idle(sid, guid))
+        if session.vm.timers.instance is not None and self.host.running(guid) is not None:
+            session.alarms[guid] = self._later(session.vm.timers.instance, lambda: self._idle(sid, guid))
 
-    def _later(self, seconds: float, deed: Callable[[], None]) -> threading.Timer:
-        timer = threading.Timer(seconds * self._scale, deed)
-        timer.daemon = True
-        timer.start()
-        return timer
+    def _later(self, seconds: float, deed: Callable[[], None]) -> Alarm:
+        return self.clock.later(seconds * self._scale, deed)
 
     def _quiet(self, session: _Session, guid: str) -> None:
         alarm = session.alarms.pop(guid, None)
@@ -164,8 +263,8 @@ class WslService:
         if session.machine_alarm is not None:
             session.machine_alarm.cancel()
             session.machine_alarm = None
-        if session.timers.machine is not None:
-            session.machine_alarm = self._later(session.timers.machine, self.host.stop_machine)
+        if session.vm.timers.machine is not None:
+            session.machine_alarm = self._later(session.vm.timers.machine, self.host.stop_machine)
 
     def terminate(self, sid: str, one: Registration) -> None:
         """Stop one distro; its programs end, its clients fail."""
@@ -179,14 +278,20 @@ class WslService:
         """Stop all distros of the user and the virtual machine."""
         self.enter(sid)
         with self._lock:
-            session = self._session(sid)
-            for one in self.registrations.registered(sid):
-                self._quiet(session, one.guid)
-                self.host.stop(one.guid, force)
-            self.host.stop_machine()
+            self._end(sid, force)
+
+    def _end(self, sid: str, force: bool) -> None:
+        session = self._session(sid)
+        for one in self.registrations.registered(sid):
+            self._quiet(session, one.guid)
+            self.host.stop(one.guid, force)
+        self.host.stop_machine()
 
     def power_cut(self) -> None:
-        """End everything of every user at once: what a restart of Windows does to WSL (microsoft/WSL#6872)."""
+        """End everything of every user at once, as a restart of Windows (microsoft/WSL#6872) or an update of WSL does.
+
+        Every session object goes with it: who calls next puts another stamp on it.
+        """
         with self._lock:
             for session in self._sessions.values():
                 for guid in list(session.alarms):
@@ -204,10 +309,18 @@ class WslService:
             self.registrations.add(sid, one)
             return one
 
-    def import_tar(self, sid: str, name: str, base_path: str, tarball: Path) -> Registration:
+    def import_tar(
+        self,
+        sid: str,
+        name: str,
+        base_path: str,
+        tarball: Path,
+        warn: Callable[[str], None] = lambda text: None,
+    ) -> Registration:
         """Register a new distro from a tarball; its default user is root, as with ``--import``.
 
-        base_path: absolute Windows path of a folder that exists
+        base_path: absolute Windows path of a folder that exists; warn: as in ``attach``, for the virtual machine is
+        started to write the disk
         """
         self.enter(sid)
         with self._lock:
@@ -216,11 +329,20 @@ class WslService:
                     raise WslError(messages.NAME_EXISTS, "Wsl/Service/RegisterDistro/ERROR_ALREADY_EXISTS")
                 if ntpath.normcase(other.base_path) == ntpath.normcase(base_path):
                     raise WslError(messages.LOCATION_IN_USE, "Wsl/Service/RegisterDistro/ERROR_FILE_EXISTS")
+            folder = on_drive(self.host.drive_c, base_path)
+            if folder is not None and (folder / "ext4.vhdx").exists():
+                raise WslError(messages.LOCATION_IN_USE, "Wsl/Service/RegisterDistro/ERROR_FILE_EXISTS")
+            session = self._session(sid)
             one = Registration(new_guid(), name, base_path)
             try:
+                for text in self._start_machine(sid, session, "RegisterDistro"):
+                    warn(text)
                 self.host.create_from_tar(one.guid, tarball)
             except DistroError:
                 raise WslError(messages.IMPORT_FAILED, "Wsl/Service/RegisterDistro/WSL_E_IMPORT_FAILED") from None
+            finally:
+                if self.host.machine_runs and not any(map(self.is_running, self.registrations.registered(sid))):
+                    self._arm_machine(session)
             self._describe(one)
             self.registrations.add(sid, one)
             return one
