@@ -41,7 +41,7 @@
     $machine = [Microsoft.Win32.RegistryKey]::OpenBaseKey('LocalMachine', 'Registry64')
     $policies = $machine.OpenSubKey('SOFTWARE\Microsoft\Windows\CurrentVersion\Policies\System', $true)
     $policies.DeleteValue('LocalAccountTokenFilterPolicy', $false)
-    Write-Host 'LocalAccountTokenFilterPolicy is gone: over the network a local administrator has no more rights than others.'
+    Write-Host 'LocalAccountTokenFilterPolicy is gone: over the network local administrators are like everybody else.'
 
     # A Windows 11 has the service stopped, to be started by hand. Another program's listener keeps it.
     if (@(Get-WSManInstance -ResourceURI $listenerUri -Enumerate).Count -eq 0) {

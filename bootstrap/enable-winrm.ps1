@@ -123,8 +123,8 @@
     }
     Write-Step 'LocalAccountTokenFilterPolicy is 1.'
     Write-Step 'What that trades: a local administrator who signs in over the network has all rights at once, as nobody'
-    Write-Step 'is there to answer "Do you want to allow this app...?". Whoever knows the password of one has this machine:'
-    Write-Step 'choose a long one. Without this value only the built-in Administrator has those rights over the network.'
+    Write-Step 'is there to answer "Do you want to allow this app...?". Whoever knows the password of one has this'
+    Write-Step 'machine: choose a long one. Without this value only the built-in Administrator has those rights.'
 
     # --- The service ------------------------------------------------------------------------------------------------
     Write-Host 'The service'
@@ -217,7 +217,7 @@
         if ($other.Name -eq $rule.Name -or [string] $other.Enabled -ne 'True') { continue }
         if ([string] $other.Direction -ne 'Inbound') { continue }
         Write-Problem "  Another rule for port $Port is on: '$($other.DisplayName)' ($($other.Action))."
-        Write-Problem '  See it in wf.msc: an Allow may open the port to more than the addresses above, a Block wins over them.'
+        Write-Problem '  See it in wf.msc: an Allow may open the port to more than these addresses, a Block wins.'
     }
     foreach ($each in @(Get-NetFirewallProfile -PolicyStore 'ActiveStore')) {
         if ([string] $each.AllowInboundRules -ne 'False') { continue }
@@ -248,8 +248,8 @@
         }
         catch {
             Write-Problem "  $name could not sign in over https: $($_.Exception.Message)"
-            Write-Problem '  Most often it is not the password of the account (a PIN is none), or the account has none: set one'
-            Write-Problem '  in Settings, Accounts, Sign-in options, sign in to Windows with it once, and run this again.'
+            Write-Problem '  Most often it is not the password of the account (a PIN is none), or the account has none:'
+            Write-Problem '  set one in Settings, Accounts, Sign-in options, sign in with it here, and run this again.'
         }
     }
 
@@ -259,15 +259,25 @@
     $tailnet = ''
     $local = ''
     $routes = @(Get-NetRoute -DestinationPrefix '0.0.0.0/0' -ErrorAction 'SilentlyContinue')
-    foreach ($each in @(Get-NetIPAddress -AddressFamily 'IPv4')) {
+    $addresses = @(Get-NetIPAddress)
+    foreach ($each in $addresses) {
         # 100.64.0.0/10 is Tailscale's range.
         if ($each.IPAddress -match '^100\.(6[4-9]|[7-9][0-9]|1[01][0-9]|12[0-7])\.') { $tailnet = $each.IPAddress }
-        elseif (@($routes | Where-Object { $_.InterfaceIndex -eq $each.InterfaceIndex }).Count -gt 0) {
-            $local = $each.IPAddress
+        elseif ([string] $each.AddressFamily -eq 'IPv4') {
+            # The home network is where the way out is; WSL and virtual machines have networks of their own.
+            $way = @($routes | Where-Object { $_.InterfaceIndex -eq $each.InterfaceIndex })
+            if ($way.Count -gt 0) { $local = $each.IPAddress }
         }
     }
     if ($tailnet -eq '') {
         Write-Problem 'Tailscale is not up here. Install it, sign in, and run: tailscale set --unattended'
+    }
+    $parsed = $null
+    $isAddress = [Net.IPAddress]::TryParse($BoxAddress, [ref] $parsed)
+    if ($isAddress -and @($addresses | Where-Object { $_.IPAddress -eq $BoxAddress }).Count -eq 0) {
+        Write-Problem "This machine does not have the address $BoxAddress that was filled in: after a reinstall"
+        Write-Problem 'Tailscale gives a new one. Take that, or give it the old one in the admin console (Edit IPv4).'
+        $BoxAddress = ''
     }
     if ($BoxAddress -eq '') { $BoxAddress = $tailnet }
     if ($BoxAddress -eq '') { $BoxAddress = $local }

@@ -9,7 +9,7 @@ bad=0
 # The checker of Windows PowerShell 5.1 lies beside the checkout where it is at hand.
 checker=../shared/tools/ps51/check.py
 if [ -f "$checker" ]; then
-  .venv/bin/python "$checker" src/vengeance/powershell && echo "ps51: no finding" || bad=1
+  .venv/bin/python "$checker" src/vengeance/powershell bootstrap && echo "ps51: no finding" || bad=1
 else
   echo "ps51: not run, the checker is not here"
 fi

@@ -63,7 +63,11 @@ def answer(name: str, parameters: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.skipif(not CHECKER.exists(), reason="the checker of Windows PowerShell 5.1 is not beside this checkout")
 def test_windows_powershell_5_1_knows_all_that_the_scripts_use() -> None:
     done = subprocess.run(
-        [sys.executable, str(CHECKER), str(SCRIPTS)], capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, str(CHECKER), str(SCRIPTS), str(ROOT / "bootstrap")],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
 
