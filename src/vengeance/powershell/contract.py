@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from vengeance.powershell import tasks, windows, work
+from vengeance.powershell import tasks, windows, work, wsl
 
 INPUT: dict[str, type] = {
     **windows.INPUT,
     **tasks.INPUT,
     **work.INPUT,
+    **wsl.INPUT,
 }
 """Script name -> type of its input."""
 
@@ -15,5 +16,6 @@ OUTPUT: dict[str, type] = {
     **windows.OUTPUT,
     **tasks.OUTPUT,
     **work.OUTPUT,
+    **wsl.OUTPUT,
 }
 """Script name -> type of its output."""

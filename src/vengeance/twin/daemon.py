@@ -221,6 +221,7 @@ class Daemon:
                     *(gone if built and not bare and DISTRO not in [one.name for one in registered] else []),
                 ],
             },
+            "wsl": self.windows.wsl.state(USER),
             "ollama": None,
             "network": self.windows.network.status(),
             "boot_time": self.windows.state.boot_time.isoformat(),

@@ -26,6 +26,7 @@ from vengeance.twin.windows.state import RunningProcess, State, to_text
 if TYPE_CHECKING:
     from vengeance.twin.windows.network import Network
     from vengeance.twin.windows.works import Running
+    from vengeance.twin.windows.wsl import WslOnWindows
 
 # What Windows gives to a process that was ended by TerminateProcess(handle, 1), as taskkill and WinRM do.
 KILLED = 1
@@ -138,6 +139,7 @@ class Windows:
     """
 
     network: Network
+    wsl: WslOnWindows
     works: Running
 
     def __init__(
@@ -339,8 +341,8 @@ class Windows:
 
     def program(self, image: str) -> Program:
         """The model of a program; CannotStart, with what CreateProcess answers, when it cannot run."""
-        if image.lower() == INBOX_WSL.lower():
-            # The inbox wsl.exe is an app execution alias in disguise, which session 0 cannot open (error 1920).
+        if image.lower() == INBOX_WSL.lower() and self.wsl.version is not None:
+            # It looks for the package by an app execution alias, which session 0 cannot open (error 1920).
             raise CannotStart("The file cannot be accessed by the system.")
         name = image.rpartition("\\")[2].lower()
         for known, program in self._programs.items():

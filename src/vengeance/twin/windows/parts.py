@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from vengeance.twin.windows.network import Network
 from vengeance.twin.windows.works import Running
+from vengeance.twin.windows.wsl import WslOnWindows
 
 if TYPE_CHECKING:
     from vengeance.twin.windows.model import Windows
@@ -19,3 +20,4 @@ def add_parts(windows: Windows) -> None:
     """Make every part of a Windows; later ones may use the earlier ones."""
     windows.network = Network(windows)
     windows.works = Running()
+    windows.wsl = WslOnWindows(windows)

@@ -13,7 +13,7 @@ from vengeance.twin.windows.environment import Environment
 from vengeance.twin.windows.errors import Win32Error
 from vengeance.twin.windows.pipes import ForwardingOutput
 from vengeance.twin.windows.powershell import powershell_exe
-from vengeance.twin.windows.program import CMD, INBOX_WSL, POWERSHELL, SYSTEM32, WSL, Program, Run, codec
+from vengeance.twin.windows.program import CMD, POWERSHELL, SYSTEM32, WSL, Program, Run, codec
 from vengeance.twin.windows.registry import ENVIRONMENT, Kind, Registry, Value
 
 FAILED = 1
@@ -495,10 +495,6 @@ def wsl(run: Run) -> int:
     return code or 0
 
 
-def _unreachable(run: Run) -> int:
-    return FAILED
-
-
 def programs() -> dict[str, Program]:
     """Full path -> program."""
     in_system32 = {
@@ -524,6 +520,4 @@ def programs() -> dict[str, Program]:
     table[CMD] = cmd_exe
     table[POWERSHELL] = powershell_exe
     table[WSL] = wsl
-    # There, so that it is found and fails as it does in session 0.
-    table[INBOX_WSL] = _unreachable
     return table

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from vengeance.twin.windows.scripts import basis, works
+from vengeance.twin.windows.scripts import basis, works, wsl
 from vengeance.twin.windows.scripts.model import Model
 from vengeance.twin.windows.scripts.model import ScriptFailed as ScriptFailed
 
 MODELS: dict[str, Model] = {
     **basis.MODELS,
     **works.MODELS,
+    **wsl.MODELS,
 }
 """Script name -> what does its work here."""
