@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from vengeance.powershell import tasks, windows, work, wsl
+from vengeance.powershell import ollama, system, tasks, windows, work, wsl
 
 INPUT: dict[str, type] = {
     **windows.INPUT,
+    **ollama.INPUT,
+    **system.INPUT,
     **tasks.INPUT,
     **work.INPUT,
     **wsl.INPUT,
@@ -14,6 +16,8 @@ INPUT: dict[str, type] = {
 
 OUTPUT: dict[str, type] = {
     **windows.OUTPUT,
+    **ollama.OUTPUT,
+    **system.OUTPUT,
     **tasks.OUTPUT,
     **work.OUTPUT,
     **wsl.OUTPUT,

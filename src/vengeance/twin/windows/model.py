@@ -24,7 +24,12 @@ from vengeance.twin.windows.sessions import SERVICES, Sessions
 from vengeance.twin.windows.state import RunningProcess, State, to_text
 
 if TYPE_CHECKING:
+    from vengeance.twin.windows.features import Features
+    from vengeance.twin.windows.machine import Machine
     from vengeance.twin.windows.network import Network
+    from vengeance.twin.windows.passwords import Passwords
+    from vengeance.twin.windows.services import Services
+    from vengeance.twin.windows.task_scheduler import TaskScheduler
     from vengeance.twin.windows.works import Running
     from vengeance.twin.windows.wsl import WslOnWindows
 
@@ -134,11 +139,16 @@ class Windows:
 
     at_boot, at_shutdown: called when Windows has started, and before everything ends
     at_process_end: called with the id of a process that has ended or is being killed, perhaps twice
+    features: what of Windows is switched on; services: what the service control manager knows
+    machine: processor, memory and disk under it
     network: who listens on which of the box's addresses
     works: which long works run
     """
 
+    features: Features
+    machine: Machine
     network: Network
+    services: Services
     wsl: WslOnWindows
     works: Running
 
@@ -257,6 +267,7 @@ class Windows:
         environment: Environment | None = None,
         cwd: str = SYSTEM32,
         parent: int = 0,
+        priority: str = "normal",
         on_exit: Callable[[int], None] = lambda code: None,
     ) -> Child:
         """Start a program that belongs to no WinRM shell, as the task scheduler, WMI and Explorer do.
@@ -289,6 +300,7 @@ class Windows:
             pid=parent,
             session=session,
             elevated=elevated,
+            priority=priority,
         )
         run.stdin.close()
 
@@ -304,6 +316,7 @@ class Windows:
         CannotStart when Windows would not start it.
         """
         program = self.program(run.image)
+        run.job.check()
         with self._lock:
             # A run is copied from the one that starts it, so it still bears its parent's number.
             parent, run.pid = run.pid, next(self._pids) * 4
@@ -322,6 +335,7 @@ class Windows:
                 environment=dict(run.environment),
                 session=run.session,
                 elevated=run.elevated,
+                priority=run.priority,
             )
         )
         pid = run.pid
@@ -334,6 +348,8 @@ class Windows:
                 self._jobs.pop(pid, None)
             self.state.process_ended(pid)
             self._process_ended(pid)
+            if run.job.orphaned:
+                run.job.stop()
 
     def _process_ended(self, pid: int) -> None:
         for deed in list(self.at_process_end):
@@ -389,6 +405,29 @@ class Windows:
             return False
         job.stop()
         return True
+
+    def kill_tree(self, pid: int) -> None:
+        """End a process and all that it has started, also what does not belong to its job."""
+        tree = [pid]
+        for one in tree:
+            tree += [p.pid for p in list(self.state.processes.values()) if p.parent == one and p.pid not in tree]
+        for one in tree:
+            self.kill(one)
+
+    def end_alone(self, child: Child) -> None:
+        """End one process and leave what it has started, as TerminateProcess does."""
+        pid = child.run.pid
+        processes = list(self.state.processes.values())
+        if pid not in self.state.processes or not any(process.parent == pid for process in processes):
+            child.terminate()
+            return
+        # Its thread waits for what it has started, so that goes on without being a process any more.
+        child.job.orphaned = True
+        child.output.exit(KILLED)
+        with self._lock:
+            self._jobs.pop(pid, None)
+        self.state.process_ended(pid)
+        self._process_ended(pid)
 
     def _end_session(self, session: int) -> None:
         for process in list(self.state.processes.values()):

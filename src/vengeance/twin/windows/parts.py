@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from vengeance.twin.windows.features import Features
+from vengeance.twin.windows.machine import Machine
 from vengeance.twin.windows.network import Network
+from vengeance.twin.windows.services import Services
 from vengeance.twin.windows.works import Running
 from vengeance.twin.windows.wsl import WslOnWindows
 
@@ -18,6 +21,10 @@ if TYPE_CHECKING:
 
 def add_parts(windows: Windows) -> None:
     """Make every part of a Windows; later ones may use the earlier ones."""
+    windows.features = Features(windows.state)
+    windows.machine = Machine(windows)
+    windows.services = Services(windows.state)
+    windows.at_boot.append(windows.services.boot)
     windows.network = Network(windows)
     windows.works = Running()
     windows.wsl = WslOnWindows(windows)

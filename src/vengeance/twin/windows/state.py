@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from vengeance.twin.windows.drive import Drive
+from vengeance.twin.windows.features import finish_pending
 from vengeance.twin.windows.registry import CURRENT_VERSION, ENVIRONMENT, LXSS, Registry
 
 HOSTNAME = "VENGEANCE"
@@ -74,7 +75,10 @@ def machine_time() -> datetime:
 
 @dataclass
 class RunningProcess:
-    """One process; ``started`` is ISO 8601 UTC, ``image`` a full Windows path, ``session`` 0 has no desktop."""
+    """One process; ``started`` is ISO 8601 UTC, ``image`` a full Windows path, ``session`` 0 has no desktop.
+
+    ``priority``: its class, as ``normal`` and ``below normal``
+    """
 
     pid: int
     parent: int
@@ -85,6 +89,7 @@ class RunningProcess:
     environment: dict[str, str] = field(default_factory=dict)
     session: int = 0
     elevated: bool = True
+    priority: str = "normal"
 
 
 class State:
@@ -221,8 +226,7 @@ class State:
         names = r"HKLM\SYSTEM\CurrentControlSet\Control\ComputerName"
         self.hostname = registry.text(f"{names}\\ComputerName", "ComputerName") or self.hostname
         registry.set(f"{names}\\ActiveComputerName", "ComputerName", self.hostname)
-        # LogonUI makes this key anew when the work at boot is done.
-        registry.create(r"HKLM\SOFTWARE\Microsoft\Windows NT\CurrentVersion\Winlogon\AutoLogonChecked")
+        finish_pending(self.section("features"))
 
     # --- a Windows 11 as it is after its set-up; WSL's package is installed unless it is a bare one ---
 

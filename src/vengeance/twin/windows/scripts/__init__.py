@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from vengeance.twin.windows.scripts import basis, works, wsl
+from vengeance.twin.windows.scripts import basis, ollama, system, works, wsl
 from vengeance.twin.windows.scripts.model import Model
 from vengeance.twin.windows.scripts.model import ScriptFailed as ScriptFailed
 
 MODELS: dict[str, Model] = {
     **basis.MODELS,
+    **ollama.MODELS,
+    **system.MODELS,
     **works.MODELS,
     **wsl.MODELS,
 }

@@ -74,7 +74,8 @@ def get_boot(run: Run, given: Given) -> Boot:
     }
 
 
-def _user_key(run: Run) -> str:
+def user_key(run: Run) -> str:
+    """Registry path of the hive of the user that a program runs as."""
     return f"HKU\\{run.windows.state.sid(run.user)}"
 
 
@@ -92,7 +93,7 @@ def get_environment(run: Run, given: Given) -> EnvironmentFact:
                     found[value.name] = {"value": str(value.data), "kind": "ExpandString"}
         return found
 
-    return {"machine": variables(ENVIRONMENT), "user": variables(_user_key(run) + "\\Environment")}
+    return {"machine": variables(ENVIRONMENT), "user": variables(user_key(run) + "\\Environment")}
 
 
 def set_environment(run: Run, given: Given) -> EnvironmentChange:
@@ -100,7 +101,7 @@ def set_environment(run: Run, given: Given) -> EnvironmentChange:
     level = str(given.get("level"))
     if level.lower() not in ("machine", "user"):
         raise ScriptFailed(f"The level of an environment variable is machine or user, not '{level}'.")
-    key = ENVIRONMENT if level.lower() == "machine" else _user_key(run) + "\\Environment"
+    key = ENVIRONMENT if level.lower() == "machine" else user_key(run) + "\\Environment"
     registry = run.windows.registry
     changed = False
     before: dict[str, str | None] = {}
@@ -217,12 +218,12 @@ def get_wsl_installation(run: Run, given: Given) -> WslInstallation:
     """Get-WslInstallation."""
     registry = run.windows.registry
     location = registry.text(f"HKLM\\{LXSS}\\MSI", "InstallLocation")
-    user_key = f"{_user_key(run)}\\{LXSS}"
-    default_guid = registry.text(user_key, "DefaultDistribution")
+    lxss = f"{user_key(run)}\\{LXSS}"
+    default_guid = registry.text(lxss, "DefaultDistribution")
     default: str | None = None
     distributions: list[Distribution] = []
-    for guid in registry.subkeys(user_key):
-        key = f"{user_key}\\{guid}"
+    for guid in registry.subkeys(lxss):
+        key = f"{lxss}\\{guid}"
         name = registry.text(key, "DistributionName")
         if not name:
             continue
@@ -247,7 +248,9 @@ def get_wsl_installation(run: Run, given: Given) -> WslInstallation:
     }
 
 
-class _Collected(ProcessOutput):
+class Collected(ProcessOutput):
+    """All that a program prints."""
+
     def __init__(self) -> None:
         super().__init__()
         self.stdout: list[bytes] = []
@@ -277,7 +280,7 @@ def invoke_program(run: Run, given: Given) -> ProgramResult:
     except CannotStart as error:
         raise thrown("Start", 1, str(error).rstrip(".")) from error
     stdin = InputPipe()
-    output = _Collected()
+    output = Collected()
     arguments = str(given.get("arguments") or "")
     child = windows.spawn(
         run,
