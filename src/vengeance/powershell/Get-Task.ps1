@@ -69,7 +69,7 @@ function Get-Definition($task) {
     }
     $triggers = @(foreach ($trigger in $definition.Triggers) { Get-Trigger $trigger })
     $conditions = @()
-    if ($settings.RunOnlyIfIdle -or $settings.IdleSettings.StopOnIdleEnd) { $conditions += 'idle' }
+    if ($settings.RunOnlyIfIdle) { $conditions += 'idle' }
     if ($settings.RunOnlyIfNetworkAvailable) { $conditions += 'network' }
     $logons = 'none', 'password', 's4u', 'interactive', 'group', 'service', 'interactive or password'
     $instances = 'parallel', 'queue', 'ignore_new', 'stop_existing'

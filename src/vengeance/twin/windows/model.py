@@ -143,12 +143,15 @@ class Windows:
     machine: processor, memory and disk under it
     network: who listens on which of the box's addresses
     works: which long works run
+    passwords: whether one is right; tasks: what Task Scheduler starts and ends
     """
 
     features: Features
     machine: Machine
     network: Network
+    passwords: Passwords
     services: Services
+    tasks: TaskScheduler
     wsl: WslOnWindows
     works: Running
 

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 from vengeance.twin.windows.features import Features
 from vengeance.twin.windows.machine import Machine
 from vengeance.twin.windows.network import Network
+from vengeance.twin.windows.passwords import Passwords
 from vengeance.twin.windows.services import Services
+from vengeance.twin.windows.task_scheduler import TaskScheduler
 from vengeance.twin.windows.works import Running
 from vengeance.twin.windows.wsl import WslOnWindows
 
@@ -28,3 +30,6 @@ def add_parts(windows: Windows) -> None:
     windows.network = Network(windows)
     windows.works = Running()
     windows.wsl = WslOnWindows(windows)
+    windows.passwords = Passwords(windows)
+    # The last: what it starts at boot uses all the others.
+    windows.tasks = TaskScheduler(windows)

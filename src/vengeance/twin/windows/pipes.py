@@ -28,6 +28,8 @@ class Job:
         self._lock = threading.Lock()
         self._endings: list[Callable[[], None]] = []
         self._background = 0
+        # Its first program was ended alone; what that has started goes on until it ends by itself.
+        self.orphaned = False
 
     @property
     def has_background(self) -> bool:

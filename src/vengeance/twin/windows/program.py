@@ -65,6 +65,7 @@ class Run:
     cwd: current directory, full path; user: account name
     stdin, stdout, stderr: standard streams
     session: 0 is the one of services, tasks and WinRM; elevated: with the full token of an administrator
+    priority: class of the process, which those that it starts inherit
     """
 
     windows: Windows
@@ -81,6 +82,7 @@ class Run:
     pid: int = 0
     session: int = 0
     elevated: bool = True
+    priority: str = "normal"
 
     @property
     def argv(self) -> list[str]:

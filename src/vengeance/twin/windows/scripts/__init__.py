@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vengeance.twin.windows.scripts import basis, ollama, system, works, wsl
+from vengeance.twin.windows.scripts import basis, ollama, system, tasks, works, wsl
 from vengeance.twin.windows.scripts.model import Model
 from vengeance.twin.windows.scripts.model import ScriptFailed as ScriptFailed
 
@@ -10,6 +10,7 @@ MODELS: dict[str, Model] = {
     **basis.MODELS,
     **ollama.MODELS,
     **system.MODELS,
+    **tasks.MODELS,
     **works.MODELS,
     **wsl.MODELS,
 }
