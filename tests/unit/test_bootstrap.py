@@ -101,8 +101,8 @@ def test_one_of_several_boxes_is_named(tmp_path: Path, capfd: pytest.CaptureFixt
         ("windows = []", "", "has no box"),
         ("windows = [(", "", "cannot be read"),
         ('windows = [("@winrm/a", {"winrm_user": "a/b"})]', "", "'a/b' is no name of a local account"),
-        ('windows = ["@winrm/a"]', 'remote_addresses = ["100.64.0.1/10"]', "not the network: 100.64.0.0/10"),
-        ('windows = ["@winrm/a"]', 'remote_addresses = ["everybody"]', "'everybody' is no address"),
+        ('windows = ["@winrm/a"]', 'remote_addresses = ["100.64.0.1/10"]', "the network is 100.64.0.0/10"),
+        ('windows = ["@winrm/a"]', 'remote_addresses = ["everybody"]', "'everybody' is no remote address"),
     ],
 )
 def test_an_inventory_that_will_not_do_is_told_in_a_sentence(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Sequence
+
+from vengeance.box import firewall
 
 # Windows PowerShell takes these four for the single quote too.
 # https://learn.microsoft.com/powershell/module/microsoft.powershell.core/about/about_quoting_rules
@@ -30,25 +31,6 @@ def check_account(account: str) -> None:
         )
 
 
-def check_remote_address(address: str) -> None:
-    """Check one address that the firewall of Windows lets in: an IP address, with a prefix or alone, or LocalSubnet.
-
-    Raises ValueError with a sentence.
-    """
-    if address == "LocalSubnet":
-        return
-    try:
-        ipaddress.ip_network(address)
-    except ValueError as error:
-        loose = re.sub(r"^.*? has host bits set$", "host bits", str(error))
-        if loose == "host bits":
-            right = ipaddress.ip_network(address, strict=False)
-            raise ValueError(f"{address} is an address inside of a network, not the network: {right}.") from None
-        raise ValueError(
-            f"{address!r} is no address: give one such as 100.64.0.0/10 or 192.168.1.7, or LocalSubnet."
-        ) from None
-
-
 def filled(
     script: str,
     account: str | None = None,
@@ -70,8 +52,7 @@ def filled(
         check_account(account)
         script = _with_default(script, "Account", text(account))
     if remote_addresses is not None:
-        for address in remote_addresses:
-            check_remote_address(address)
+        firewall.scope(remote_addresses)
         script = _with_default(script, "RemoteAddress", "@(" + ", ".join(map(text, remote_addresses)) + ")")
     if box_address is not None:
         script = _with_default(script, "BoxAddress", text(box_address))

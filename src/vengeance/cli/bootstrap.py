@@ -83,6 +83,6 @@ def _account(user: str | None) -> str | None:
 
 def _remote_addresses(declared: list[str] | None) -> list[str] | None:
     """Whoever may reach Ollama, and the home network, so that a box without its tailnet can be mended."""
-    if declared is None:
-        return None
-    return [*declared, *([] if LOCAL_SUBNET in declared else [LOCAL_SUBNET])]
+    if declared is None or any(address.lower() in (LOCAL_SUBNET.lower(), "any") for address in declared):
+        return declared
+    return [*declared, LOCAL_SUBNET]

@@ -14,7 +14,17 @@ from pyinfra.api.exceptions import OperationValueError
 from pyinfra.context import host, state
 from typeguard import CollectionCheckStrategy, TypeCheckError, check_type
 
-from vengeance.box import cuda, python_packages, systemd_unit, vllm_flags, wsl_conf
+from vengeance.box import (
+    cuda,
+    ollama_environment,
+    python_packages,
+    systemd_unit,
+    vllm_flags,
+    windows_settings,
+    wsl_conf,
+)
+from vengeance.connectors.settings import winrm_data_meta
+from vengeance.connectors.wsl import wsl_data_meta
 from vengeance.operations.vllm import USER, revealed
 from vengeance.operations.windows import check_variables
 from vengeance.secret import Secret
@@ -74,6 +84,18 @@ _WSL: dict[str, Any] = {
     "vllm_secrets": dict[str, object],
     "vllm_start_timeout": int,
 }
+# How a person calls the simple kinds; for the others the checker's own words say where in the value it is.
+_KINDS: dict[object, str] = {
+    int: "a whole number",
+    str: "a text, in quotes",
+    bool: "True or False",
+    str | None: "a text in quotes, or None",
+    list[str]: "a list of texts, as in ['a', 'b']",
+}
+_CONNECTORS = {**winrm_data_meta, **wsl_data_meta}
+
+# Names that begin so are ours, whatever follows. Others may be data of somebody's own deploys.
+_OURS = ("cuda_", "distro_", "exposed_", "ollama_", "tailscale_", "vllm_", "windows_", "winrm_", "wsl")
 
 
 def check(settings: Mapping[str, Any], groups: list[str]) -> None:
@@ -84,7 +106,7 @@ def check(settings: Mapping[str, Any], groups: list[str]) -> None:
 
     Raises ValueError with all that is wrong, each with the setting's name.
     """
-    wrong: list[str] = []
+    wrong = list(_unknown(settings)) if {"windows", "wsl"} & set(groups) else []
     for group, shapes in (("windows", _WINDOWS), ("wsl", _WSL)):
         if group not in groups:
             continue
@@ -121,25 +143,75 @@ def check_host() -> None:
         raise OperationValueError(f"{host.name}: {error} Mend it in group_data/, or in the inventory.") from None
 
 
+def _unknown(settings: Mapping[str, Any]) -> Iterator[str]:
+    """Names that nothing reads, in group data, in the inventory or given with --data: pyinfra takes them all."""
+    places = {name: "group_data/windows.py" for name in _WINDOWS} | {name: "group_data/wsl.py" for name in _WSL}
+    known = [*places, *_CONNECTORS]
+    for name in settings:
+        # Those with a line before them are pyinfra's own, such as _sudo.
+        if name in known or name.startswith("_"):
+            continue
+        near = windows_settings.nearest(name, known, 0.7 if name.startswith(_OURS) else 0.8)
+        if name.upper() in ollama_environment.VARIABLES:
+            yield f"There is no setting {name}: put {name.upper()} into ollama_machine_variables or _user_variables."
+        elif near is not None:
+            yield f"There is no setting {name}: did you mean {near}?"
+        elif name.startswith(_OURS):
+            yield f"There is no setting {name}: group_data/windows.py and group_data/wsl.py have all there are."
+
+
 def _misfits(settings: Mapping[str, Any], shapes: Mapping[str, Any]) -> Iterator[str]:
     for name, shape in shapes.items():
         if name not in settings:
             yield f"{name} is not set."
             continue
+        value = settings[name]
+        if name == "task_password" and isinstance(value, str):
+            yield (
+                "task_password is a plain text, which pyinfra prints in debug-inventory and logs: give it as "
+                'Secret.from_environment("NAME") (from vengeance.secret import Secret).'
+            )
+            continue
+        seen = f" {value!r}" if isinstance(value, str | int | float) else ""
+        if isinstance(value, bool) and shape is int:
+            # To Python, True is the number 1.
+            yield f"{name} has the wrong kind of value {value!r}: it is {_KINDS[shape]}."
+            continue
         try:
-            check_type(settings[name], shape, collection_check_strategy=CollectionCheckStrategy.ALL_ITEMS)
+            check_type(value, shape, collection_check_strategy=CollectionCheckStrategy.ALL_ITEMS)
         except TypeCheckError as error:
-            value = settings[name]
-            seen = f" {value!r}" if isinstance(value, str | int | float) else ""
-            yield f"{name} has the wrong kind of value{seen}: {str(error).splitlines()[0].rstrip(':')}."
+            kind = _KINDS.get(shape)
+            why = f"it is {kind}" if kind else str(error).splitlines()[0].rstrip(":")
+            yield f"{name} has the wrong kind of value{seen}: {why}."
 
 
 def _windows(settings: Mapping[str, Any]) -> Iterator[str]:
+    yield from windows_settings.problems(settings)
+    yield from _task_password(settings)
     for name, level in (("ollama_machine_variables", "machine"), ("ollama_user_variables", "user")):
         try:
             check_variables(settings[name], level, present=True)
         except OperationValueError as error:
             yield f"{name}: {error}"
+
+
+def _task_password(settings: Mapping[str, Any]) -> Iterator[str]:
+    given = settings["task_password"] is not None
+    if settings["task_logon"] == "s4u" and given:
+        yield "task_password: task_logon = 's4u' keeps no password: leave it out, or take 'password'."
+    passwords = ("winrm_password", "winrm_password_env", "winrm_password_file")
+    # Without any of them the connector refuses every other way to sign in by itself.
+    if (
+        settings["task_logon"] == "password"
+        and not given
+        and settings.get("winrm_transport") in ("certificate", "kerberos")
+        and not any(settings.get(name) for name in passwords)
+    ):
+        yield (
+            "task_password: it is needed here, because the connection signs in with "
+            f"winrm_transport = {settings['winrm_transport']!r} and has no password that Windows could keep for the "
+            "tasks. Give it as a Secret, or take task_logon = 's4u'."
+        )
 
 
 def _wsl(settings: Mapping[str, Any]) -> Iterator[str]:
