@@ -24,11 +24,18 @@ from vengeance.twin.windows.sessions import SERVICES, Sessions
 from vengeance.twin.windows.state import RunningProcess, State, to_text
 
 if TYPE_CHECKING:
+    from vengeance.twin.ollama.part import Ollama
     from vengeance.twin.windows.features import Features
+    from vengeance.twin.windows.firewall import Firewall
+    from vengeance.twin.windows.gpu import Gpu
+    from vengeance.twin.windows.localhost_relay import LocalhostRelay
     from vengeance.twin.windows.machine import Machine
     from vengeance.twin.windows.network import Network
     from vengeance.twin.windows.passwords import Passwords
+    from vengeance.twin.windows.port_proxy import PortProxies
+    from vengeance.twin.windows.port_ranges import PortRanges
     from vengeance.twin.windows.services import Services
+    from vengeance.twin.windows.tailscale import Tailscale
     from vengeance.twin.windows.task_scheduler import TaskScheduler
     from vengeance.twin.windows.works import Running
     from vengeance.twin.windows.wsl import WslOnWindows
@@ -141,7 +148,11 @@ class Windows:
     at_process_end: called with the id of a process that has ended or is being killed, perhaps twice
     features: what of Windows is switched on; services: what the service control manager knows
     machine: processor, memory and disk under it
-    network: who listens on which of the box's addresses
+    network: who listens on which of the box's addresses; firewall: who gets in
+    port_ranges: ports kept from programs; port_proxies: what IP Helper forwards; localhost_relay: what WSL does
+    tailscale: whether the box is in the tailnet, and what it serves there
+    gpu: the card and who has its memory
+    ollama: what the twin knows of Ollama
     works: which long works run
     passwords: whether one is right; tasks: what Task Scheduler starts and ends
     """
@@ -149,6 +160,13 @@ class Windows:
     features: Features
     machine: Machine
     network: Network
+    firewall: Firewall
+    port_ranges: PortRanges
+    port_proxies: PortProxies
+    tailscale: Tailscale
+    localhost_relay: LocalhostRelay
+    gpu: Gpu
+    ollama: Ollama
     passwords: Passwords
     services: Services
     tasks: TaskScheduler
@@ -271,6 +289,7 @@ class Windows:
         cwd: str = SYSTEM32,
         parent: int = 0,
         priority: str = "normal",
+        output: Writer = lambda data: None,
         on_exit: Callable[[int], None] = lambda code: None,
     ) -> Child:
         """Start a program that belongs to no WinRM shell, as the task scheduler, WMI and Explorer do.
@@ -278,6 +297,7 @@ class Windows:
         command_line: program, in quotes where it has blanks, and its arguments
         environment: None takes what the registry has for the user now
         parent: process id; on_exit: called with the exit code, in the program's own thread
+        output: takes what it prints, on either stream
         Raises CannotStart when there is no such program or it cannot run.
         """
         user = self.state.account(user)
@@ -287,18 +307,19 @@ class Windows:
             raise CannotStart("The system cannot find the file specified.")
         image, arguments = found
         self.program(image)
-        output = ForwardingOutput(lambda data: None, lambda data: None)
+        ended = ForwardingOutput(lambda data: None, lambda data: None)
+        job = Job()
         run = Run(
             windows=self,
-            job=Job(),
+            job=job,
             image=image,
             arguments=arguments,
             environment=environment,
             cwd=cwd,
             user=user,
             stdin=InputPipe(),
-            stdout=lambda data: None,
-            stderr=lambda data: None,
+            stdout=_guarded(job, output),
+            stderr=_guarded(job, output),
             console=Console(),
             pid=parent,
             session=session,
@@ -308,10 +329,10 @@ class Windows:
         run.stdin.close()
 
         def finish(code: int) -> None:
-            output.exit(code)
+            ended.exit(code)
             on_exit(code)
 
-        return Child(self, run, output, finish)
+        return Child(self, run, ended, finish)
 
     def execute(self, run: Run) -> int:
         """Run a program in this thread; returns its exit code, 0 to 4294967295.
@@ -431,6 +452,12 @@ class Windows:
             self._jobs.pop(pid, None)
         self.state.process_ended(pid)
         self._process_ended(pid)
+
+    def is_ending(self, pid: int) -> bool:
+        """Whether a process is being ended, and with it all that belongs to its job."""
+        with self._lock:
+            job = self._jobs.get(pid)
+        return job is not None and job.stopped
 
     def _end_session(self, session: int) -> None:
         for process in list(self.state.processes.values()):

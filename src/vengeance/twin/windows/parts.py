@@ -8,11 +8,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from vengeance.twin.ollama.part import Ollama
 from vengeance.twin.windows.features import Features
+from vengeance.twin.windows.firewall import Firewall
+from vengeance.twin.windows.gpu import NVIDIA_SMI, Gpu, nvidia_smi
+from vengeance.twin.windows.localhost_relay import LocalhostRelay
 from vengeance.twin.windows.machine import Machine
 from vengeance.twin.windows.network import Network
 from vengeance.twin.windows.passwords import Passwords
+from vengeance.twin.windows.port_proxy import PortProxies
+from vengeance.twin.windows.port_ranges import PortRanges
 from vengeance.twin.windows.services import Services
+from vengeance.twin.windows.tailscale import Tailscale
 from vengeance.twin.windows.task_scheduler import TaskScheduler
 from vengeance.twin.windows.works import Running
 from vengeance.twin.windows.wsl import WslOnWindows
@@ -28,8 +35,17 @@ def add_parts(windows: Windows) -> None:
     windows.services = Services(windows.state)
     windows.at_boot.append(windows.services.boot)
     windows.network = Network(windows)
+    windows.firewall = Firewall(windows)
+    windows.port_ranges = PortRanges(windows)
+    windows.port_proxies = PortProxies(windows)
+    windows.tailscale = Tailscale(windows)
+    windows.gpu = Gpu()
+    windows.add_program(NVIDIA_SMI, nvidia_smi)
+    windows.place_program(NVIDIA_SMI)
+    windows.ollama = Ollama(windows)
     windows.works = Running()
     windows.wsl = WslOnWindows(windows)
+    windows.localhost_relay = LocalhostRelay(windows, windows.wsl.service.host if windows.wsl.service else None)
     windows.passwords = Passwords(windows)
     # The last: what it starts at boot uses all the others.
     windows.tasks = TaskScheduler(windows)
