@@ -1,16 +1,62 @@
-"""The distro itself: its user, and systemd as its first process."""
+"""WSL from its package, the distro, its user and settings, and what keeps it up with nobody logged on."""
 
-from pyinfra import host
-from pyinfra.operations import server
+from pyinfra import host, inventory
 
-from vengeance.operations import settings, wsl
+from vengeance.operations import settings, stage, wsl
 
 settings.check_host()
 
+distros = [
+    each.data.wsl_distro for each in inventory.get_group("wsl", default=[]) if stage.same_machine(host, each)
+]  # fmt: skip
+
+stage.begins(name="WSL and the distro, on Windows")
+
+if "windows" in host.groups:
+    for distro in distros:
+        wsl.installed(
+            name="WSL from its package",
+            version=host.data.wsl_version,
+            url=host.data.wsl_url,
+            sha256=host.data.wsl_sha256,
+            product_code=host.data.wsl_product_code,
+            folder=host.data.work_folder,
+            proxy=host.data.download_proxy,
+        )
+
+        wsl.config(name="Settings of WSL's virtual machine", settings=host.data.wslconfig, distro=distro)
+
+        wsl.distro(
+            name=f"The distro {distro}",
+            distro=distro,
+            image_url=host.data.distro_url,
+            image_sha256=host.data.distro_sha256,
+            path=host.data.distro_path.format(name=distro),
+            folder=host.data.work_folder,
+            proxy=host.data.download_proxy,
+        )
+
+stage.begins(name="User and settings, in the distro")
+
 if "wsl" in host.groups:
-    server.user(name="The user of the server", user=host.data.linux_user, shell="/bin/bash")  # noqa: S604
+    wsl.user(name="The user of the server", user=host.data.linux_user)
 
     written = wsl.conf(name="Settings of the distro", settings=host.data.wsl_conf)
 
     if host.data.systemd:
         wsl.instance(name="The distro runs with these settings", systemd=True, conf=written)
+
+stage.begins(name="The distro stays up, by Windows")
+
+if "windows" in host.groups:
+    for distro in distros:
+        wsl.machine(name="The virtual machine has what its settings say", settings=host.data.wslconfig, distro=distro)
+
+        wsl.keepalive(
+            name=f"{distro} stays up with nobody logged on",
+            distro=distro,
+            logon=host.data.task_logon,
+            password=host.data.task_password,
+        )
+
+stage.begins(name="The distro is up")

@@ -7,7 +7,6 @@ import importlib
 import inspect
 import json
 import pkgutil
-import re
 import subprocess
 from io import StringIO
 from pathlib import Path
@@ -207,34 +206,6 @@ def test_an_old_windows_is_refused_with_the_mend() -> None:
 
 
 # --- wsl ----------------------------------------------------------------------------------------------------
-
-
-def installation(version: str | None = "2.6.1.0", distros: tuple[str, ...] = ("Ubuntu-24.04",)) -> dict[Any, Any]:
-    return {wsl_facts.Installation: {"version": version, "distributions": [{"name": name} for name in distros]}}
-
-
-@pytest.mark.parametrize(
-    ("facts", "sentence"),
-    [
-        (installation(version=None), "wsl --install --no-distribution"),
-        (installation(version="1.2.5.0"), "has WSL 1.2.5.0, and 2.0.0 is the oldest"),
-        (installation(distros=()), r"has no WSL distribution Ubuntu-24.04 .*it has none"),
-        (installation(distros=("Ubuntu", "Debian")), "it has Ubuntu, Debian"),
-    ],
-)
-def test_a_box_without_the_right_wsl_is_refused_with_the_mend(facts: dict[Any, Any], sentence: str) -> None:
-    assert re.search(sentence, refusal(run_operation(wsl.installed, facts, distro="Ubuntu-24.04")))
-
-
-@pytest.mark.parametrize("version", ["2.0.0", "2.0.0.0", "2.10.1.0", "3.0"])
-def test_a_new_enough_wsl_will_do(version: str) -> None:
-    assert run_operation(wsl.installed, installation(version), distro="Ubuntu-24.04").commands == []
-
-
-@pytest.mark.parametrize("distro", ["Ubuntu 24.04", "", "-d", "a;b", "a\nb"])
-def test_a_distro_name_that_wsl_exe_would_misread_is_refused(distro: str) -> None:
-    with pytest.raises(OperationValueError, match="is no name of a WSL distribution"):
-        run_operation(wsl.installed, installation(), distro=distro)
 
 
 CONF: dict[str, Any] = {
