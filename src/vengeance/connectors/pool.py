@@ -68,6 +68,13 @@ def acquire(state: State, name: str, settings: WinRMSettings) -> WinRMClient:
     return entry.client
 
 
+def forget(state: State, name: str) -> None:
+    """Have every client for the Windows machine called ``name`` sign in anew: it was restarted, and all is gone."""
+    for (known, _), entry in list(_pools.get(state, {}).items()):
+        if known == name:
+            entry.client.forget()
+
+
 def release(state: State, client: WinRMClient) -> None:
     """Give a client back; the last to do so closes it, and with it the shell on the box."""
     pool = _pools.get(state, {})

@@ -7,6 +7,7 @@ import json
 import re
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from io import BytesIO, IOBase, TextIOBase
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
@@ -56,6 +57,8 @@ POWERSHELL_NAMES = (None, "sh", "ps", "powershell")
 CMD_EXE = "C:\\Windows\\System32\\cmd.exe"
 # https://learn.microsoft.com/troubleshoot/windows-client/shell-experience/command-line-string-limitation
 CMD_CHARACTERS = 8191
+# Of a box that is being restarted, which is asked again and again.
+AFRESH_CONNECT_SECONDS = 5.0
 _ABSOLUTE = re.compile(r"[A-Za-z]:[\\/]|\\\\[^\\]")
 
 
@@ -201,6 +204,37 @@ class WinRMConnector(BaseConnector):
         if print_output:
             echo(f"{self.host.print_prefix}file downloaded: {path}", err=True)
         return True
+
+    def run_afresh(self, script: Script, *, read_only: bool, timeout: float) -> Result:
+        """Run a shipped script over a connection of its own, made now and closed afterwards.
+
+        + read_only: it does no harm to do it twice
+        + timeout: seconds
+
+        For while the box restarts: what the usual connection holds on to may be gone. Raises OSError, TimeoutError.
+        """
+        from vengeance.winrm.client import WinRMClient
+
+        settings = replace(
+            self._connected().settings, connect_timeout=AFRESH_CONNECT_SECONDS, operation_timeout=10, mode="process"
+        )
+        client = WinRMClient(settings, pool.agent_texts())
+        try:
+            client.connect()
+            return client.powershell(load(script.script), script.parameters, read_only=read_only, timeout=timeout)
+        finally:
+            client.close()
+
+    def reconnect(self) -> None:
+        """Connect anew after a restart of the box; the distros' connections come back with their next command.
+
+        Raises OSError.
+        """
+        from vengeance.winrm.shell import persistently
+
+        client = self._connected()
+        pool.forget(self.state, self.short_name)
+        persistently(client.connect)
 
     def _connected(self) -> WinRMClient:
         if self.client is None:

@@ -117,6 +117,17 @@ class WinRMClient:
         """See whether the box still answers, and open another shell if ours is gone. Raises OSError."""
         self._process.run("cd .", None, CHECK_SECONDS, True, None)
 
+    def forget(self) -> None:
+        """Forget shell, agents and connections, all of which ended with the Windows they were on: the next command
+        signs in anew, and nothing is asked of what is gone."""
+        with self._lock:
+            for agent in self._agents.values():
+                agent.leave()
+            self._agents.clear()
+            self._shell.forget()
+            self._reader.close()
+            self._connection.close()
+
     def close(self) -> None:
         """End what still runs for us and delete the shell, for good: nothing of ours is left on the box."""
         with self._lock:

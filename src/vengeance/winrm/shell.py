@@ -142,6 +142,11 @@ class Shell:
         )
         return Command(shell_id, str(command))
 
+    def forget(self) -> None:
+        """Have the next start open another shell: this one is known to be gone, as after a restart of Windows."""
+        with self._lock:
+            self._shell_id = None
+
     def _forget(self, shell_id: str) -> bool:
         """Have the next start open another shell, unless somebody else has seen to that already."""
         with self._lock:

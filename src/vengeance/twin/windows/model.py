@@ -205,6 +205,8 @@ class Windows:
         self._jobs: dict[int, Job] = {}
         self._lock = threading.Lock()
         self._shutdown: threading.Timer | None = None
+        # Windows restarts or goes off: nothing can be scheduled or taken back any more.
+        self.going_down = False
         self._install_programs()
         add_parts(self)
 
@@ -466,6 +468,7 @@ class Windows:
 
     def boot(self) -> None:
         """Windows has started: what starts with it starts."""
+        self.going_down = False
         for deed in list(self.at_boot):
             deed()
 
@@ -507,4 +510,5 @@ class Windows:
             if self._shutdown is None:
                 return
             self._shutdown = None
+            self.going_down = True
         self.restart(again)

@@ -240,6 +240,9 @@ def shutdown(run: Run) -> int:
             run.print(f"Invalid argument: {words[index]}")
             return FAILED
         index += 1
+    if run.windows.going_down:
+        run.error("A system shutdown is in progress.(1115)")
+        return 1115
     if "/a" in options:
         if run.windows.cancel_shutdown():
             return 0
