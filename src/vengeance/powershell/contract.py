@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from vengeance.powershell import ollama, system, tasks, windows, work, wsl
+from vengeance.powershell import network, ollama, system, tailscale, tasks, windows, work, wsl
 
 INPUT: dict[str, type] = {
     **windows.INPUT,
+    **network.INPUT,
+    **tailscale.INPUT,
     **ollama.INPUT,
     **system.INPUT,
     **tasks.INPUT,
@@ -16,6 +18,8 @@ INPUT: dict[str, type] = {
 
 OUTPUT: dict[str, type] = {
     **windows.OUTPUT,
+    **network.OUTPUT,
+    **tailscale.OUTPUT,
     **ollama.OUTPUT,
     **system.OUTPUT,
     **tasks.OUTPUT,

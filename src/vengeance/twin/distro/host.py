@@ -11,8 +11,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import socket
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -44,7 +46,7 @@ from vengeance.twin.distro.ladder import (
     rung,
     survey,
 )
-from vengeance.twin.distro.localhost import LocalhostForward
+from vengeance.twin.distro.localhost import LocalhostForward, connect_inside, listening_ports
 from vengeance.twin.distro.network import NatNetwork, clear_network
 from vengeance.twin.distro.rootfs import Rootfs, rootfs
 from vengeance.twin.distro.settings import DistroSettings
@@ -320,6 +322,24 @@ class DistroHost:
             forward = LocalhostForward(self._network, guest_port, host_port)
             self._forwards.append(forward)
             return forward.port
+
+    def listening(self) -> set[int]:
+        """TCP ports that something in a running distro listens on; none where the network is this machine's own."""
+        with self._lock:
+            if self._network is None:
+                return set()
+            leaders = [instance.leader for instance in self._instances.values() if instance.alive]
+        return {port for leader in leaders if leader is not None for port in listening_ports(leader)}
+
+    def reach(self, port: int) -> socket.socket:
+        """Connect to a port of the distros' loopback; the calling thread changes over to their network.
+
+        Raises OSError when nobody answers there, or no distro with a network of its own runs.
+        """
+        network = self._network
+        if network is None:
+            raise ConnectionRefusedError(errno.ECONNREFUSED, "no distro with a network of its own runs")
+        return connect_inside(network, port)
 
     def _surroundings(self) -> Surroundings:
         if self._around is not None:

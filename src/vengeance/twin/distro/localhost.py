@@ -73,16 +73,20 @@ class LocalhostForward:
                 back.join()
 
     def _connect(self) -> socket.socket:
-        """A connection made inside the distro's network; only this thread, which ends soon, changes over."""
-        handle = os.open(self._network.path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            libc = ctypes.CDLL(None, use_errno=True)
-            if libc.setns(handle, _CLONE_NEWNET) != 0:
-                number = ctypes.get_errno()
-                raise OSError(number, os.strerror(number))
-        finally:
-            os.close(handle)
-        return socket.create_connection(("127.0.0.1", self._guest_port), 10)
+        return connect_inside(self._network, self._guest_port)
+
+
+def connect_inside(network: NatNetwork, port: int) -> socket.socket:
+    """A connection made inside the distro's network; the calling thread changes over to it, and must end soon."""
+    handle = os.open(network.path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        libc = ctypes.CDLL(None, use_errno=True)
+        if libc.setns(handle, _CLONE_NEWNET) != 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number))
+    finally:
+        os.close(handle)
+    return socket.create_connection(("127.0.0.1", port), 10)
 
 
 def _copy(source: socket.socket, target: socket.socket) -> None:

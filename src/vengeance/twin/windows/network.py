@@ -61,6 +61,8 @@ _OWN = {LOOPBACK: 1, LAN: 2, TAILNET: 3}
 _PEERS = {LAN_PEER: 101, TAILNET_PEER: 102, STRANGER: 103}
 # Who an unbound client is taken for, by the address it connects to.
 _UNBOUND = {LOOPBACK: LOOPBACK, LAN: LAN_PEER, TAILNET: TAILNET_PEER}
+# Who has a way to each address at all; a stranger comes through a port that the home's router forwards.
+_REACH = {LOOPBACK: (), LAN: (LAN_PEER, STRANGER), TAILNET: (TAILNET_PEER,)}
 # Never connected to: whoever holds it owns the twin's block of addresses.
 _CLAIM = (254, 64254)
 # The twin's Linux side takes addresses in 127.83.0.0/16.
@@ -106,7 +108,15 @@ class Listener:
     """A program that listens; ``close`` ends it, and so does the end of its process."""
 
     def __init__(
-        self, network: Network, pid: int, image: str, address: str, port: int, serve: Serve, exclusive: bool
+        self,
+        network: Network,
+        pid: int,
+        image: str,
+        address: str,
+        port: int,
+        serve: Serve,
+        exclusive: bool,
+        intercept: bool,
     ) -> None:
         self.pid = pid
         self.image = image
@@ -114,6 +124,7 @@ class Listener:
         self.port = port
         self.serve = serve
         self.exclusive = exclusive
+        self.intercept = intercept
         self._network = network
 
     def close(self) -> None:
@@ -154,7 +165,7 @@ class Network:
         self.gate: Gate | None = None
         self.port_rules: PortRules | None = None
         self.at_listen: list[Callable[[Listener], None]] = []
-        self.at_address: list[Callable[[str, bool], None]] = []
+        self.before_connect: list[Callable[[], None]] = []
         self._windows = windows
         self._lock = threading.RLock()
         self._addresses = {LOOPBACK, LAN}
@@ -182,8 +193,6 @@ class Network:
             self._addresses.add(address)
             for port in {listener.port for listener in self._listeners}:
                 self._set_doors(port)
-        for deed in list(self.at_address):
-            deed(address, True)
 
     def remove_address(self, address: str) -> None:
         """An adapter goes down; whoever listens on it hears nothing until it is back."""
@@ -191,8 +200,6 @@ class Network:
             self._addresses.discard(address)
             for port in {listener.port for listener in self._listeners}:
                 self._set_doors(port)
-        for deed in list(self.at_address):
-            deed(address, False)
 
     # --- listening ---
 
@@ -203,7 +210,15 @@ class Network:
             return list(self._listeners)
 
     def listen(
-        self, *, pid: int, image: str, address: str, port: int, serve: Serve, exclusive: bool = False
+        self,
+        *,
+        pid: int,
+        image: str,
+        address: str,
+        port: int,
+        serve: Serve,
+        exclusive: bool = False,
+        intercept: bool = False,
     ) -> Listener:
         """Listen as a program of the box does.
 
@@ -212,6 +227,8 @@ class Network:
         serve: called in a thread of its own with each connection and the peer's address as the box sees it; the
         connection is closed when it returns
         exclusive: SO_EXCLUSIVEADDRUSE: nobody else may listen on a more specific address either
+        intercept: connections are taken before Windows sees them, as Tailscale does: neither who listens nor the
+        firewall is in the way
 
         Raises NetworkError: 10013 when WinNAT has reserved the port, 10048 when it is taken, 10049 when the box does
         not have the address now.
@@ -219,12 +236,16 @@ class Network:
         with self._lock:
             if address != ANY and address not in self._addresses:
                 raise NetworkError(NOT_AVAILABLE)
-            if self.port_rules is not None and self.port_rules.is_taken(port):
+            if not intercept and self.port_rules is not None and self.port_rules.is_taken(port):
                 raise NetworkError(ACCESS_DENIED)
-            for other in self._listeners:
-                if other.port == port and _collide(other.address, address, exclusive or other.exclusive):
+            for other in [] if intercept else self._listeners:
+                if (
+                    other.port == port
+                    and not other.intercept
+                    and _collide(other.address, address, exclusive or other.exclusive)
+                ):
                     raise NetworkError(IN_USE)
-            listener = Listener(self, pid, image, address, port, serve, exclusive)
+            listener = Listener(self, pid, image, address, port, serve, exclusive, intercept)
             self._listeners.append(listener)
             try:
                 self._set_doors(port)
@@ -268,10 +289,10 @@ class Network:
                 self._doors[address, port] = _Door(address, self.real(address), port, self._arrived)
 
     def _listener(self, address: str, port: int) -> Listener | None:
-        """Who gets a connection: the one that named the address before the one that took all."""
+        """Who gets a connection: who intercepts it, then who named the address, then who took all."""
         with self._lock:
             here = [one for one in self._listeners if one.port == port and one.address in (address, ANY)]
-        return max(here, key=lambda one: one.address == address, default=None)
+        return max(here, key=lambda one: (one.intercept, one.address == address), default=None)
 
     def _arrived(self, door: _Door, connection: socket.socket, real_peer: str) -> None:
         with connection:
@@ -294,9 +315,11 @@ class Network:
     def _admits(self, address: str, listener: Listener, peer: str) -> bool:
         if peer in _OWN:
             return True
-        if address == LOOPBACK:
+        if peer not in _REACH[address]:
             return False
-        return self.gate is None or self.gate.admits(Arrival(address, listener.port, peer, listener.image))
+        if listener.intercept or self.gate is None:
+            return True
+        return self.gate.admits(Arrival(address, listener.port, peer, listener.image))
 
     # --- connecting ---
 
@@ -309,6 +332,8 @@ class Network:
 
         Raises NetworkError: 10061 when nobody listens, 10060 when the address is not there or the firewall drops it.
         """
+        for deed in list(self.before_connect):
+            deed()
         address = LOOPBACK if address == "localhost" else address
         outside = source not in _OWN
         if address == LOOPBACK and outside:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from vengeance.twin.windows.scripts import basis, ollama, system, tasks, works, wsl
+from vengeance.twin.windows.scripts import basis, network, ollama, system, tasks, works, wsl
 from vengeance.twin.windows.scripts.model import Model
 from vengeance.twin.windows.scripts.model import ScriptFailed as ScriptFailed
 
 MODELS: dict[str, Model] = {
     **basis.MODELS,
+    **network.MODELS,
     **ollama.MODELS,
     **system.MODELS,
     **tasks.MODELS,
