@@ -26,6 +26,9 @@ faults, one or more at a time (numbers of requests count from when the rule is s
   refuse S           let no connection in for S seconds
   add-type           Add-Type fails, as where AppLocker blocks the compiler: the agent cannot start
   disk-full BYTES    only so many bytes more can be written to C:; 'off' takes that away
+  ollama-pull HOW    pulls of Ollama go wrong, --times of them: fail-at PERCENT, stall, cut, offline or corrupt
+  ollama-busy        --times requests to Ollama find its queue full
+  ollama-app         --times starts of Ollama's tray app start no server
   clear              end all of them
 """
 
@@ -67,6 +70,12 @@ def _parser() -> argparse.ArgumentParser:
     clock.add_argument("duration", type=parse_duration, help="for example 72h, 5m or 90s")
     reboot = named("reboot", "restart the twin's Windows, as a power button would")
     reboot.add_argument("--seconds", type=float, default=2.0, help="how long nobody answers (default: %(default)s)")
+    ollama = named("ollama", "do to Ollama what its publishers and the person at the screen do; print what it has")
+    ollama.add_argument("--update", metavar="VERSION", help="publish a newer version, which the tray app finds")
+    ollama.add_argument("--move-tag", metavar="MODEL", help="publish other bytes under a model's name")
+    ollama.add_argument(
+        "--set", action="append", default=[], metavar="SETTING=VALUE", help="change a setting in the tray app's window"
+    )
     log = named("log", "print the counters of requests, bytes and program starts")
     log.add_argument("--reset", action="store_true", help="set them to nothing afterwards")
     fault = named(
@@ -82,6 +91,8 @@ def _parser() -> argparse.ArgumentParser:
     limits.add_argument("values", nargs="*", metavar="NAME=VALUE", help="for example allow_basic=false")
     account = named("account", "add another local administrator and print the password")
     account.add_argument("user")
+    password = named("password", "change the password of an account and print the new one")
+    password.add_argument("user", nargs="?", help="the account (default: the one of the box)")
     execute = named("exec", "run a program in the distro, past WinRM and wsl.exe")
     execute.add_argument("--user", default="root", help="Linux user (default: %(default)s)")
     execute.add_argument("argv", nargs="+", metavar="PROGRAM", help="program and arguments, after --")
@@ -125,6 +136,15 @@ def parse_faults(words: Sequence[str], action: str | None, times: int | None) ->
                 rule = {"kind": "disk_full", "bytes": None}
             else:
                 rule = {"kind": "disk_full", "bytes": number("a number of bytes, or 'off'", 0)}
+        elif kind == "ollama-pull":
+            how = left.pop(0).replace("-", "_") if left else ""
+            rule = {"kind": "ollama", "how": how}
+            if how == "fail_at":
+                rule["percent"] = number("a percentage", 0, whole=False)
+            elif how not in ("stall", "cut", "offline", "corrupt"):
+                raise ValueError(f"A pull goes wrong by fail-at PERCENT, stall, cut, offline or corrupt, not {how!r}.")
+        elif kind in ("ollama-busy", "ollama-app"):
+            rule = {"kind": "ollama", "how": "busy" if kind == "ollama-busy" else "no_server"}
         elif kind in ("clear", "add-type"):
             rule = {"kind": kind.replace("-", "_")}
         else:
@@ -134,6 +154,8 @@ def parse_faults(words: Sequence[str], action: str | None, times: int | None) ->
                 rule["action"] = action
             if times is not None:
                 rule["times"] = times
+        if rule["kind"] == "ollama" and times is not None:
+            rule["times"] = times
         rules.append(rule)
     return rules
 
@@ -163,6 +185,18 @@ def parse_limits(words: Sequence[str]) -> dict[str, float]:
         if not math.isfinite(number) or number <= 0:
             raise ValueError(f"{name} needs a number above 0, not {text}.")
         values[name] = int(number) if number.is_integer() else number
+    return values
+
+
+def parse_settings(words: Sequence[str]) -> dict[str, object]:
+    """Columns of the tray app's settings from words such as ``expose=true``; ValueError with a sentence."""
+    values: dict[str, object] = {}
+    for word in words:
+        name, equals, text = word.partition("=")
+        if not equals:
+            raise ValueError(f"{word!r} is no setting: write SETTING=VALUE, for example expose=true.")
+        number = {"true": 1, "false": 0}.get(text.lower())
+        values[name] = number if number is not None else int(text) if text.isdecimal() else text
     return values
 
 
@@ -253,6 +287,18 @@ def _run(arguments: argparse.Namespace) -> int:
     elif arguments.command == "logoff":
         twin.logoff(arguments.user)
         show({"name": twin.name}, "Nobody sits at the screen any more.")
+    elif arguments.command == "password":
+        changed = twin.change_password(arguments.user)
+        show({"name": twin.name, "password": changed}, changed)
+    elif arguments.command == "ollama":
+        if arguments.update:
+            twin.ollama_update(arguments.update)
+        if arguments.move_tag:
+            twin.ollama_move_tag(arguments.move_tag)
+        if arguments.set:
+            twin.ollama_settings(None, **parse_settings(arguments.set))
+        has = dict(twin.status().get("ollama") or {})
+        show(has, json.dumps(has, indent=1))
     elif arguments.command == "clock":
         now = twin.advance(arguments.duration)
         show({"name": twin.name, "now": now}, f"It is {now} in the twin {twin.name}.")

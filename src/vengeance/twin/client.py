@@ -186,9 +186,32 @@ class Twin:
         """Set a fault; returns all that are in force.
 
         + kind: ``cut_before``, ``cut_after``, ``delay``, ``fault``, ``bad_request``, ``refuse`` with the fields of
-          ``FaultRule``; ``disk_full`` with ``bytes`` (None ends it); ``add_type``; ``clear`` ends all
+          ``FaultRule``; ``disk_full`` with ``bytes`` (None ends it); ``add_type``; ``ollama`` as ``ollama_fault`` says;
+          ``clear`` ends all
         """
         return self._object(self._ask({"do": "fault", "rule": {"kind": kind, **fields}}))
+
+    def ollama_fault(self, how: str, **fields: object) -> dict[str, Any]:
+        """Have something of Ollama's go wrong; returns all faults that are in force.
+
+        + how: of a pull: ``fail_at`` (the download gives up), ``stall`` (nothing comes for 30 seconds of the twin's
+          time), ``cut`` (the connection ends), each at ``percent`` of the biggest layer; ``offline``, ``corrupt``. ``busy``:
+          requests find the queue full. ``no_server``: the tray app starts without a server. ``clear`` ends all
+        + times: how many pulls, requests or starts it hits
+        """
+        return self.fault("ollama", how=how, **fields)
+
+    def ollama_update(self, version: str | None) -> None:
+        """Publish a newer Ollama, which the tray app finds at its next check; None takes it back."""
+        self._ask({"do": "ollama", "update": version})
+
+    def ollama_settings(self, user: str | None = None, **columns: object) -> None:
+        """Change settings in the window of Ollama's tray app, by their names in db.sqlite: ``expose=1``."""
+        self._ask({"do": "ollama", "user": user, "settings": columns})
+
+    def ollama_move_tag(self, model: str) -> str:
+        """Publish other bytes under a model's name; returns the new digest."""
+        return str(self._object(self._ask({"do": "ollama", "move": model}))["digest"])
 
     def limits(self, **values: float) -> dict[str, Any]:
         """Change limits of the WinRM service by the names in ``Limits``; returns all of them."""
@@ -205,6 +228,10 @@ class Twin:
     def add_account(self, user: str) -> str:
         """Add another local administrator; returns the password."""
         return str(self._object(self._ask({"do": "account", "user": user}))["password"])
+
+    def change_password(self, user: str | None = None) -> str:
+        """Give an account another password, as a person does at the screen; returns it."""
+        return str(self._object(self._ask({"do": "password", "user": user}))["password"])
 
     # --- looking at it by another way than through WinRM ---
 

@@ -19,7 +19,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import IO, Any
@@ -128,6 +128,9 @@ class Daemon:
             log=_log,
             clock=self.clock,
         )
+        host.gpu = replace(host.gpu, memory_used=windows.gpu.used_mib)
+        windows.gpu.changed.append(lambda: host.set_gpu(replace(host.gpu, memory_used=windows.gpu.used_mib)))
+        windows.passwords.check = lambda user, password: self.accounts.check(user, password) is not None
         self._complaints = [] if self._complaint is None else [self._complaint]
         self._register(service, host, state)
         return windows, host, service
@@ -222,13 +225,13 @@ class Daemon:
                 ],
             },
             "wsl": self.windows.wsl.state(USER),
-            "ollama": None,
+            "ollama": self.windows.ollama.status(),
             "network": self.windows.network.status(),
             "boot_time": self.windows.state.boot_time.isoformat(),
             "clock_ahead_seconds": round(self.clock.ahead),
             "logged_on": sorted(self.windows.sessions.desktops.values()),
             "disk_free_bytes": self.windows.drive.free_bytes,
-            "faults": self.faults.snapshot(),
+            "faults": [*self.faults.snapshot(), *self.windows.ollama.faults.snapshot()],
             "shells": self.server.shells.snapshot(),
             "log": str(self.log_file),
             "control": str(self.control),
@@ -249,11 +252,13 @@ class Daemon:
             "fault": lambda: self._fault(dict(request.get("rule") or {})),
             "limits": lambda: self._set_limits(dict(request.get("values") or {})),
             "account": lambda: self._account(str(request.get("user") or "")),
+            "password": lambda: self._change_password(str(request.get("user") or USER)),
             "reboot": lambda: self._reboot(float(request.get("seconds") or RESTART_SECONDS)),
             "reset": lambda: self._reset(bool(request.get("bare"))),
             "logon": lambda: self._logon(str(request.get("user") or USER)),
             "logoff": lambda: self._logoff(str(request.get("user") or USER)),
             "clock": lambda: self._advance(float(request.get("seconds") or 0)),
+            "ollama": lambda: self._ollama(request),
             "wake": self._wake,
         }
         deed = deeds.get(str(request.get("do")))
@@ -275,9 +280,12 @@ class Daemon:
         if kind == "clear":
             self.faults.clear()
             self.windows.state.set_free_bytes(None)
+            self.windows.ollama.fault("clear")
             self.windows.add_type_blocked = False
         elif kind == "add_type":
             self.windows.add_type_blocked = True
+        elif kind == "ollama":
+            self._ollama_fault(rule)
         elif kind == "disk_full":
             free = rule.get("bytes", 0)
             if free is not None and (not isinstance(free, int) or free < 0):
@@ -288,7 +296,32 @@ class Daemon:
                 self.faults.add(rule)
             except (TypeError, ValueError) as error:
                 raise ControlError(str(error)) from error
-        return {"faults": self.faults.snapshot(), "disk_free_bytes": self.windows.drive.free_bytes}
+        faults = [*self.faults.snapshot(), *self.windows.ollama.faults.snapshot()]
+        return {"faults": faults, "disk_free_bytes": self.windows.drive.free_bytes}
+
+    def _ollama_fault(self, rule: dict[str, Any]) -> None:
+        fields = {name: value for name, value in rule.items() if name != "kind"}
+        try:
+            self.windows.ollama.fault(**fields)
+        except (TypeError, ValueError) as error:
+            raise ControlError(str(error)) from error
+
+    def _ollama(self, request: Mapping[str, Any]) -> object:
+        """What a publisher or the person at the screen does to Ollama."""
+        ollama = self.windows.ollama
+        try:
+            if "move" in request:
+                return {"digest": ollama.registry.move(str(request["move"])).digest}
+            if "update" in request:
+                ollama.offer(None if request["update"] is None else str(request["update"]))
+            if "settings" in request:
+                ollama.change_settings(str(request.get("user") or USER), **dict(request["settings"]))
+        except KeyError as error:
+            known = ", ".join(ollama.registry.names)
+            raise ControlError(f"The twin's registry has no model {error}; it has {known}.") from error
+        except ValueError as error:
+            raise ControlError(str(error)) from error
+        return ollama.status()
 
     def _set_limits(self, values: dict[str, Any]) -> object:
         known = {field.name: field for field in fields(self.limits)}
@@ -316,6 +349,22 @@ class Daemon:
         known = read_json(self.folder / "credentials.json")
         write_json(self.folder / "credentials.json", {**known, "others": self.others})
         return {"user": user, "password": password}
+
+    def _change_password(self, user: str) -> object:
+        try:
+            name = self.windows.state.account(user)
+        except KeyError:
+            raise ControlError(f"The twin's Windows has no account {user}.") from None
+        password = secrets.token_hex(12)
+        self.accounts.add(name, password, self.windows.state.sid(name))
+        if name == USER:
+            self.password = password
+        else:
+            self.others[name] = password
+        self.windows.passwords.changed(name)
+        known = read_json(self.folder / "credentials.json")
+        write_json(self.folder / "credentials.json", {**known, "password": self.password, "others": self.others})
+        return {"user": name, "password": password}
 
     def _shut_down_by_program(self, again: bool) -> None:
         if again:

@@ -90,8 +90,9 @@ class Gpu:
         self._tell()
 
     def _tell(self) -> None:
-        for deed in list(self.changed):
-            deed()
+        with self._lock:
+            for deed in list(self.changed):
+                deed()
 
 
 def _values(gpu: Gpu) -> dict[str, tuple[str, str]]:
