@@ -8,10 +8,10 @@ What Task Scheduler does, and where that is written:
   not started again (MS-TSCH 2.5.4.2; seen with 0xFFFFFFFF and 0xC000013A: duolahypercho/codex-router#581,
   coastal-ms/DST-DuneServerTool#115). So a task that should keep running has a second trigger that fires again and
   again, which is ignored while it runs (MultipleInstances IgnoreNew).
-- Windows 11 locks an account after 10 wrong passwords in 10 minutes
-  (https://learn.microsoft.com/windows/security/threat-protection/security-policy-settings/account-lockout-threshold),
-  and a task with a stored password that was changed since signs in with the old one at each attempt. Two tasks that
-  are tried every 5 minutes, once by either way, stay below that.
+- Windows 11 locks an account at the tenth wrong password, and counts anew only when the last one is 10 minutes old
+  (learn.microsoft.com/windows/security/threat-protection/security-policy-settings/account-lockout-threshold and
+  .../reset-account-lockout-counter-after). A task whose stored password was changed since signs in with the old one at
+  each attempt. So attempts with a password are 15 minutes apart, and only one of the two ways makes them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from collections.abc import Mapping
 
 LOGONS = ("s4u", "password", "interactive")
 TRIGGERS = ("boot", "logon", "none")
-RESTART_INTERVAL = "PT5M"
+INTERVAL = "PT1M"
+INTERVAL_OF_A_STORED_LOGON = "PT15M"
 # The schema's unsignedByte: learn.microsoft.com/windows/win32/taskschd/taskschedulerschema-count-restarttype-element
 MOST_RESTARTS = 255
 LONGEST_INTERVAL = 31 * 24 * 3600
@@ -91,29 +92,44 @@ def check_account(user: str | None, logon: str, trigger: str, has_password: bool
         )
 
 
-def check_limits(time_limit: str, priority: int, restart_count: int, restart_interval: str) -> None:
-    """Raise ValueError for what Task Scheduler would not take."""
-    limit, interval = seconds_of(time_limit), seconds_of(restart_interval)
+def check_limits(time_limit: str, priority: int, restart_count: int | None, restart_interval: str | None) -> None:
+    """Raise ValueError for what Task Scheduler would not take; None is our own default."""
+    limit, interval = seconds_of(time_limit), seconds_of(INTERVAL if restart_interval is None else restart_interval)
     if 0 < limit < 60:
         raise ValueError(f"time_limit is PT0S (none) or at least a minute, not {time_limit}.")
     if isinstance(priority, bool) or not isinstance(priority, int) or not 0 <= priority <= 10:
         raise ValueError(f"priority is 0 (highest) to 10 (idle), 4 to 6 are normal; not {priority!r}.")
-    if isinstance(restart_count, bool) or not isinstance(restart_count, int) or not 0 <= restart_count <= MOST_RESTARTS:
+    count = 0 if restart_count is None else restart_count
+    if isinstance(count, bool) or not isinstance(count, int) or not 0 <= count <= MOST_RESTARTS:
         raise ValueError(f"restart_count is 0 to {MOST_RESTARTS}, not {restart_count!r}.")
     if not 60 <= interval <= LONGEST_INTERVAL:
         raise ValueError(f"restart_interval is PT1M to P31D, not {restart_interval}.")
 
 
-def triggers_of(trigger: str, logon: str, account: str, keep: bool, interval: int) -> list[str]:
+def can_repeat(trigger: str, logon: str) -> bool:
+    """Tell whether the clock may start a task too: one that waits for somebody's sign-in must not run before it."""
+    return trigger == "boot" or (trigger == "logon" and logon == "interactive")
+
+
+def triggers_of(trigger: str, account: str, every: int | None) -> list[str]:
     """Return a declared task's triggers as the scripts name them.
 
-    + account: whose sign-in counts for ``logon``; + keep: whether it should be running all the time
-    + interval: seconds between two looks whether it still does
+    + account: whose sign-in counts for ``logon``
+    + every: seconds between two looks whether it runs; None has none
     """
     first = {"boot": ["boot"], "logon": [f"logon {account}"], "none": []}[trigger]
-    # One that waits for somebody's sign-in must not be started by the clock before it.
-    repeats = trigger == "boot" or (trigger == "logon" and logon == "interactive")
-    return [*first, f"every {interval}"] if keep and repeats else first
+    return first if every is None else [*first, f"every {every}"]
+
+
+def restarts_of(restart_count: int | None, restart_interval: str | None, logon: str, repeats: bool) -> tuple[int, int]:
+    """Return how often, and after how many seconds, a declared task is tried again when it could not be started.
+
+    + restart_count, restart_interval: as declared; None is our own default
+    + repeats: whether a second trigger starts it again and again anyway
+    """
+    interval = restart_interval or (INTERVAL_OF_A_STORED_LOGON if logon == "password" else INTERVAL)
+    count = restart_count if restart_count is not None else 0 if repeats else MOST_RESTARTS
+    return count, seconds_of(interval)
 
 
 def differences(found: Mapping[str, object], wanted: Mapping[str, object]) -> dict[str, tuple[object, object]]:

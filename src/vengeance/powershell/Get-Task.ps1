@@ -3,8 +3,8 @@
 # in:   {"name": "wsl keepalive", "user": null}                         null: the account that this script runs as
 # out:  {"account": "VENGEANCE\\Steam", "task": {"definition": {"description": "",
 #        "command": "C:\\Program Files\\WSL\\wsl.exe", "arguments": "-d Ubuntu-24.04", "working_directory": "",
-#        "user": "VENGEANCE\\Steam", "logon": "password", "highest": true, "triggers": ["boot", "every 300"],
-#        "time_limit": 0, "priority": 5, "restart_count": 255, "restart_interval": 300, "on_battery": true,
+#        "user": "VENGEANCE\\Steam", "logon": "password", "highest": true, "triggers": ["boot", "every 900"],
+#        "time_limit": 0, "priority": 5, "restart_count": 0, "restart_interval": 0, "on_battery": true,
 #        "instances": "ignore_new", "conditions": [], "enabled": true}, "state": "running",
 #        "registered": "2026-02-09T07:12:44Z", "password_set": "2026-01-22T18:03:11Z",
 #        "last_run": "2026-02-09T07:13:02Z", "last_result": 267009}}

@@ -22,8 +22,8 @@ class ScheduledTask(FactBase[tasks.ScheduledTask]):
                 "definition": {
                     "description": "", "command": "C:\\Program Files\\WSL\\wsl.exe", "arguments": "-d Ubuntu-24.04 ...",
                     "working_directory": "", "user": "VENGEANCE\\Steam", "logon": "password", "highest": True,
-                    "triggers": ["boot", "every 300"], "time_limit": 0, "priority": 5, "restart_count": 255,
-                    "restart_interval": 300, "on_battery": True, "instances": "ignore_new", "conditions": [],
+                    "triggers": ["boot", "every 900"], "time_limit": 0, "priority": 5, "restart_count": 0,
+                    "restart_interval": 0, "on_battery": True, "instances": "ignore_new", "conditions": [],
                     "enabled": True,
                 },
                 "state": "running",

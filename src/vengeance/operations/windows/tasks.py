@@ -35,8 +35,8 @@ def scheduled_task(
     highest: bool = True,
     time_limit: str = "PT0S",
     priority: int = 5,
-    restart_count: int = rules.MOST_RESTARTS,
-    restart_interval: str = rules.RESTART_INTERVAL,
+    restart_count: int | None = None,
+    restart_interval: str | None = None,
     on_battery: bool = True,
     working_directory: str | None = None,
     running: bool | None = None,
@@ -57,8 +57,9 @@ def scheduled_task(
     + highest: with the full token of an administrator
     + time_limit: after so long it is ended (ISO 8601); PT0S is never, Windows' own default is 72 hours
     + priority: 0 to 10; 4 to 6 are normal, Windows' own default 7 means background for CPU, disk and memory
-    + restart_count: attempts when it cannot be started, 0 to 255
-    + restart_interval: time between them, and with ``running=True`` between two looks whether it runs; PT1M to P31D
+    + restart_count: attempts when it cannot be started, 0 to 255; None is 255, or 0 where ``running=True`` sees to it
+    + restart_interval: time between them, and with ``running=True`` between two looks whether it runs, PT1M to P31D;
+      None is PT1M, or PT15M with a stored password: one that was changed since would lock the account if tried oftener
     + on_battery: whether it starts and goes on without mains
     + working_directory: full path; None is C:\\Windows\\System32
     + running: True starts it now and again whenever it has ended; False ends it, with what it has started; None leaves
@@ -106,7 +107,8 @@ def scheduled_task(
             f"{host.name} has no account {user}: a task runs as an account of the box. Look with: Get-LocalUser"
         )
         return
-    interval = rules.seconds_of(restart_interval)
+    repeats = running is True and rules.can_repeat(trigger, logon)
+    count, interval = rules.restarts_of(restart_count, restart_interval, logon, repeats)
     wanted: TaskDefinition = {
         "description": description,
         "command": command,
@@ -115,11 +117,11 @@ def scheduled_task(
         "user": found["account"],
         "logon": logon,
         "highest": highest,
-        "triggers": rules.triggers_of(trigger, logon, found["account"], running is True, interval),
+        "triggers": rules.triggers_of(trigger, found["account"], interval if repeats else None),
         "time_limit": rules.seconds_of(time_limit),
         "priority": priority,
-        "restart_count": restart_count,
-        "restart_interval": interval if restart_count else 0,
+        "restart_count": count,
+        "restart_interval": interval if count else 0,
         "on_battery": on_battery,
         "instances": "ignore_new",
         "conditions": [],

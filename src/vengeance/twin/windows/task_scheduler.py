@@ -159,8 +159,11 @@ class TaskScheduler:
 
     # --- starting ---
 
-    def start(self, name: str) -> None:
-        """Start a task, if it does not run and may; what came of it is its last result."""
+    def start(self, name: str, again: bool = False) -> None:
+        """Start a task, if it does not run and may; what came of it is its last result.
+
+        again: it could not be started before, and this is one of the attempts that its settings grant
+        """
         with self._lock:
             known = self._tasks.get(name.lower())
             if known is None or not self._up or not known["definition"]["enabled"]:
@@ -173,12 +176,16 @@ class TaskScheduler:
             known["last_result"] = result
             self._windows.state.save()
             waiting = self._waiting.setdefault(name.lower(), _Waiting())
-            if result == RUNNING:
+            if not again:
                 waiting.retries = 0
-            elif waiting.retries < definition["restart_count"]:
+            if result != RUNNING and waiting.retries < definition["restart_count"]:
                 # Only what could not be started is tried again; a program that has ended, with any code, is not.
                 waiting.retries += 1
-                waiting.retry = self._windows.clock.later(definition["restart_interval"], lambda: self.start(name))
+                if waiting.retry is not None:
+                    waiting.retry.cancel()
+                waiting.retry = self._windows.clock.later(
+                    definition["restart_interval"], lambda: self.start(name, again=True)
+                )
 
     def _try(self, name: str, definition: TaskDefinition) -> int:
         windows, user = self._windows, self._user(definition)
@@ -286,11 +293,11 @@ class TaskScheduler:
 
     def _boot(self) -> None:
         self._up = True
-        for name in self._each(lambda triggers: "boot" in triggers):
-            self.start(name)
         for name in self.names():
             with self._lock:
                 self._wait_anew(name)
+        for name in self._each(lambda triggers: "boot" in triggers):
+            self.start(name)
 
     def _shut_down(self) -> None:
         with self._lock:
@@ -317,10 +324,7 @@ class TaskScheduler:
 
     def _wait_anew(self, name: str) -> None:
         waiting = self._waiting.setdefault(name.lower(), _Waiting())
-        retrying = waiting.retry
         waiting.cancel()
-        if retrying is not None:
-            retrying.cancel()
         for trigger in self._definition(name)["triggers"]:
             if trigger.startswith("every "):
                 self._repeat(name, waiting, float(trigger.removeprefix("every ")))
