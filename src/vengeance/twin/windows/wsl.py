@@ -6,16 +6,17 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from vengeance.twin.windows.features import PLATFORM as FEATURE
 from vengeance.twin.windows.program import INBOX_WSL, WSL, Run
 from vengeance.twin.windows.registry import LXSS
 from vengeance.twin.windows.sessions import SERVICES
 from vengeance.twin.wsl import messages
 from vengeance.twin.wsl.program import WslExe
+from vengeance.twin.wsl.wslconfig import Box
 
 if TYPE_CHECKING:
     from vengeance.twin.windows.model import Windows
 
-FEATURE = "VirtualMachinePlatform"
 FAILED = 0xFFFFFFFF
 # msiexec.exe: a fatal error, and a newer version that is there.
 INSTALL_FAILURE = 1603
@@ -37,7 +38,12 @@ class WslOnWindows:
         if self.service is not None:
             self.service.platform = self
             self.service.clock = windows.clock
+            self.service.box = self._box
             windows.sessions.at_logoff.append(self._logged_off)
+
+    def _box(self) -> Box:
+        machine = self._windows.machine
+        return Box(int(machine.get("memory_bytes")), int(machine.get("logical_processors")))
 
     def _logged_off(self, user: str, session: int) -> None:
         if self.service is not None:
@@ -52,24 +58,16 @@ class WslOnWindows:
 
     def is_on(self) -> bool:
         """Whether VirtualMachinePlatform is there now."""
-        return self._feature() == "Enabled"
+        return self._windows.features.is_on(FEATURE)
 
     def switch_on(self) -> None:
         """Have VirtualMachinePlatform there after the next restart."""
-        features = getattr(self._windows, "features", None)
-        if features is not None:
-            features.set(FEATURE, True)
+        self._windows.features.set(FEATURE, True)
 
     def state(self, user: str) -> dict[str, Any]:
         """What the package and the service of a user look like, for whoever asks the twin itself."""
         service = self.service.state(self._windows.state.sid(user)) if self.service is not None else {}
-        return {"version": self.version, "feature": self._feature(), **service}
-
-    def _feature(self) -> str:
-        features = getattr(self._windows, "features", None)
-        if features is None:
-            return "Disabled" if self._windows.state.bare else "Enabled"
-        return str(features.state(FEATURE))
+        return {"version": self.version, "feature": self._windows.features.state(FEATURE), **service}
 
     def inbox(self, run: Run) -> int:
         """System32\\wsl.exe where there is no package: all it can do is ``--install``.

@@ -102,7 +102,7 @@ class WslService:
         self._scale = time_scale
         self.clock = clock or Clock()
         self.platform: Platform = _AlwaysOn()
-        self._box = box or Box()
+        self.box: Callable[[], Box] = lambda: box or Box()
         self._lock = threading.RLock()
         self._sessions: dict[str, _Session] = {}
 
@@ -145,7 +145,7 @@ class WslService:
 
     def _session(self, sid: str) -> _Session:
         if sid not in self._sessions:
-            self._sessions[sid] = _Session(SERVICES, read_settings(None, self._default_timers, self._box), {}, {})
+            self._sessions[sid] = _Session(SERVICES, read_settings(None, self._default_timers, self.box()), {}, {})
         return self._sessions[sid]
 
     def called(self, sid: str, windows_session: int, elevated: bool) -> None:
@@ -202,7 +202,7 @@ class WslService:
             raise WslError(messages.NO_VIRTUAL_MACHINES, f"Wsl/Service/{doing}/CreateVm/HCS/HCS_E_HYPERV_NOT_INSTALLED")
         # WSL reads the file when it starts the virtual machine, and not again.
         shown = self._profile_of(sid) + "\\.wslconfig"
-        session.vm = read_settings(on_drive(self.host.drive_c, shown), self._default_timers, self._box, shown)
+        session.vm = read_settings(on_drive(self.host.drive_c, shown), self._default_timers, self.box(), shown)
         self.host.start_machine(session.vm.machine)
         session.machine_since = self.clock.seconds()
         return session.vm.warnings
