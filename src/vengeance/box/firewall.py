@@ -12,6 +12,8 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+from vengeance.box.tailnet import NETWORKS as TAILNET
+
 PROFILES = ("domain", "private", "public")
 PROTOCOLS = {"tcp": 6, "udp": 17}
 ANY = "any"
@@ -277,4 +279,51 @@ def is_within(addresses: frozenset[str], address: str, local_subnets: Iterable[s
         networks = [_network(subnet) for subnet in local_subnets] if text == LOCAL_SUBNET else [_network(text)]
         if any(network is not None and one.version == network.version and one in network for network in networks):
             return True
+    return False
+
+
+def that_let_more_in(wanted: Rule, port: int, rules: Iterable[Rule], programs: Iterable[str]) -> list[Rule]:
+    """Return the other allow rules that let in some of those whom an allow rule leaves out.
+
+    Allow rules add up, so a narrow one restricts nothing beside a wide one.
+
+    + wanted, port, rules, programs: as for ``that_beat``
+    """
+    known = {program.lower() for program in programs}
+    return [
+        rule
+        for rule in rules
+        if rule.action == "allow"
+        and rule.inbound
+        and rule.active
+        and not rule.further
+        and rule.rule.lower() != wanted.rule.lower()
+        and rule.concerns(wanted.protocol or 0, port)
+        and (rule.program is None or _is_one_of(rule.program, known))
+        and not _is_part(_from(rule), wanted.remote)
+    ]
+
+
+def _from(rule: Rule) -> frozenset[str]:
+    # A rule for the tailnet's own address only lets in who can reach that: Tailscale's "Tailscale-In" is one.
+    inside = [network for network in (_network(text) for text in rule.local) if network is not None]
+    tailnet = [ipaddress.ip_network(text) for text in TAILNET]
+    if not rule.remote and inside and all(any(_part(one, net) for net in tailnet) for one in inside):
+        return frozenset(str(net) for net in tailnet)
+    return rule.remote
+
+
+def _is_part(narrow: frozenset[str], wide: frozenset[str]) -> bool:
+    if not wide:
+        return True
+    if not narrow:
+        return False
+    return all(one in wide or any(_part(_network(one), _network(other)) for other in wide) for one in narrow)
+
+
+def _part(one: Network | None, other: Network | None) -> bool:
+    if isinstance(one, ipaddress.IPv4Network) and isinstance(other, ipaddress.IPv4Network):
+        return one.subnet_of(other)
+    if isinstance(one, ipaddress.IPv6Network) and isinstance(other, ipaddress.IPv6Network):
+        return one.subnet_of(other)
     return False

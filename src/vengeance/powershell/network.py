@@ -71,13 +71,14 @@ class FirewallRuleRemoval(TypedDict):
 
 
 class PortProxy(TypedDict):
-    """One forwarded port; ``listening``: whether somebody listens there now."""
+    """One forwarded port; ``listening``: somebody listens there now, ``address_there``: an adapter has the address."""
 
     listen_address: str
     listen_port: int
     connect_address: str
     connect_port: int
     listening: bool
+    address_there: bool
 
 
 class PortProxies(TypedDict):

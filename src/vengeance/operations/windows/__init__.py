@@ -7,6 +7,9 @@ from vengeance.operations.windows.files import put as put
 from vengeance.operations.windows.files import template as template
 from vengeance.operations.windows.installers import installer as installer
 from vengeance.operations.windows.installers import msi as msi
+from vengeance.operations.windows.network import firewall_rule as firewall_rule
+from vengeance.operations.windows.network import port_proxy as port_proxy
+from vengeance.operations.windows.network import reserved_port as reserved_port
 from vengeance.operations.windows.restart import asks_for_restart as asks_for_restart
 from vengeance.operations.windows.restart import reboot as reboot
 from vengeance.operations.windows.system import feature as feature

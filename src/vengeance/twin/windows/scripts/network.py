@@ -99,6 +99,7 @@ def get_port_proxy(run: Run, given: Given) -> PortProxies:
                 "connect_address": target,
                 "connect_port": target_port,
                 "listening": proxies.is_listening(address, port),
+                "address_there": address in run.windows.network.addresses,
             }
             for (address, port), (target, target_port) in proxies.entries.items()
         ],
