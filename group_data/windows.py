@@ -52,6 +52,10 @@ remote_addresses = ["100.64.0.0/10", "fd7a:115c:a1e0::/48"]
 # expires; Tailscale itself is installed and signed in by hand, so that no key of yours is kept here.
 tailscale_wanted = True
 
+# Address that others reach the box at, for the lines to try at the end of a deploy. Default None: its address in the
+# tailnet, or without one the address that this machine reaches WinRM at.
+box_address: str | None = None
+
 # How servers that listen on 127.0.0.1 only (vLLM in the distro) get to the tailnet:
 #   "serve"        `tailscale serve --tcp`: no forwarded address, no firewall rule, nothing that goes stale
 #   "portproxy"    Windows forwards the port of the tailnet address to 127.0.0.1

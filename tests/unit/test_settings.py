@@ -18,7 +18,8 @@ from vengeance.verify import inventory
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = inventory.group_data(ROOT / "group_data")
-FROM_THE_CONNECTORS = {"wsl_host", "wsl_distro"}
+# And "get", by which those that need not be there are read.
+FROM_THE_CONNECTORS = {"wsl_host", "wsl_distro", "get"}
 
 
 def settings() -> list[tuple[str, str]]:
@@ -42,7 +43,7 @@ def test_a_setting_is_used_by_a_deploy(group: str, name: str) -> None:
 
 
 def test_what_the_deploys_use_is_a_setting() -> None:
-    used = set(re.findall(r"\bdata\.([a-z_]+)", deploy_texts()))
+    used = set(re.findall(r"\bdata\.([a-z][a-z0-9_]+)", deploy_texts()))
     assert used - {name for _, name in settings()} <= FROM_THE_CONNECTORS
 
 
@@ -132,7 +133,7 @@ def test_a_run_in_another_folder_is_told_where_to_go(tmp_path: Path) -> None:
                 check_folder()
 
 
-@pytest.mark.parametrize("stage", ["preflight", "ollama", "wsl", "cuda", "vllm", "verify"])
+@pytest.mark.parametrize("stage", ["preflight", "windows", "ollama", "wsl", "cuda", "vllm", "expose", "verify"])
 def test_every_stage_checks_the_settings_before_its_first_operation(stage: str) -> None:
     lines = (ROOT / "deploys" / f"{stage}.py").read_text(encoding="utf-8").splitlines()
     assert lines.index("settings.check_host()") < lines.index(next(each for each in lines if each.startswith("if ")))

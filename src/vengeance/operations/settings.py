@@ -42,6 +42,7 @@ _WINDOWS: dict[str, Any] = {
     "task_password": Secret | None,
     "remote_addresses": list[str],
     "tailscale_wanted": bool,
+    "box_address": str | None,
     "expose": str,
     "exposed_ports": dict[int, str],
     "ollama_version": str,

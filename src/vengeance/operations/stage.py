@@ -7,14 +7,29 @@ with one.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Generator
+from weakref import WeakKeyDictionary
 
 from pyinfra.api.command import PyinfraCommand
+from pyinfra.api.exceptions import OperationValueError
 from pyinfra.api.host import Host
 from pyinfra.api.operation import operation
+from pyinfra.api.state import State, StateStage
 from pyinfra.context import host, state
 
+from vengeance.box import stages
 from vengeance.operations.refusal import refuse
+
+Begin = tuple[str, str, float]
+"""Hash of the operation that begins a stage on a host, the stage, and when that was (time.monotonic)."""
+
+_begun: WeakKeyDictionary[State, dict[str, list[Begin]]] = WeakKeyDictionary()
+
+
+def begun(state: State, host: Host) -> list[Begin]:
+    """Return the stages that have begun on a host in this run, in their order."""
+    return _begun.setdefault(state, {}).setdefault(host.name, [])
 
 
 def same_machine(one: Host, other: Host) -> bool:
@@ -23,10 +38,18 @@ def same_machine(one: Host, other: Host) -> bool:
     return any(a.name == f"@winrm/{b.data.get('wsl_host')}" for a, b in pairs)
 
 
+def failed_sides() -> list[str]:
+    """Return the names of the hosts on the same machine that have failed."""
+    return [other.name for other in state.failed_hosts if same_machine(host, other)]
+
+
 @operation()
-def begins() -> Generator[PyinfraCommand, None, None]:
+def begins(of: str = "") -> Generator[PyinfraCommand, None, None]:
     """
     Wait for what the other hosts have to do before this line; stop if the other side of the box has failed.
+
+    + of: name of a stage, a file in ``deploys/`` without ``.py``: what it is going to do on this host is said, in a
+      plan and before it is done, and the time until the next one begins is its own in the summary
 
     Call it for every host, outside of any ``if``.
 
@@ -34,11 +57,21 @@ def begins() -> Generator[PyinfraCommand, None, None]:
 
     .. code:: python
 
-        stage.begins(name="Stage: the distro")
+        stage.begins(name="Stage: wsl", of="wsl")
         local.include("deploys/wsl.py")
     """
-    failed = [other.name for other in state.failed_hosts if same_machine(host, other)]
+    sentences: list[str] = []
+    if of:
+        try:
+            sentences = stages.sentences(of, host.groups, host.data.dict())  # type: ignore[no-untyped-call]
+        except ValueError as error:
+            raise OperationValueError(str(error)) from None
+    failed = failed_sides()
     if failed:
         yield refuse(f"{host.name} is left as it is now, because {', '.join(failed)} on the same machine has failed.")
         return
+    for sentence in sentences:
+        host.log_styled(f"Stage {of} {sentence}", fg="blue")
+    if of and state.current_stage == StateStage.Execute:
+        begun(state, host).append((host.executing_op_hash or "", of, time.monotonic()))
     host.noop("nothing to wait for")

@@ -1,0 +1,114 @@
+"""What each stage of a deploy is going to do, in a sentence made from the settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+Sentence = Callable[[Mapping[str, Any]], str]
+
+
+def _preflight(settings: Mapping[str, Any]) -> str:
+    return (
+        "reads what the box is (Windows, card, driver, processor, memory, disks, ports, clock, Tailscale), and stops "
+        "with what mends it if something is in the way. It changes nothing."
+    )
+
+
+def _windows(settings: Mapping[str, Any]) -> str:
+    sleep = "" if settings["windows_sleep"] else ", switches sleep, hibernation and Fast Startup off"
+    minutes = settings["reboot_timeout"] // 60
+    return (
+        f"switches on {_list(settings['windows_features'])}{sleep}, and restarts Windows if something waits for it "
+        f"({minutes} minutes at most; the deploy goes on by itself)."
+    )
+
+
+def _ollama(settings: Mapping[str, Any]) -> str:
+    models = settings["ollama_models"]
+    size = sum(model.get("size_gb") or 0 for model in models)
+    start = {
+        "boot": "starts it with Windows, with nobody logged on",
+        "logon": "leaves its start to the logon of its user",
+    }[settings["ollama_autostart"]]
+    package = {"setup": "", "zip": " (without its app)"}[settings["ollama_package"]]
+    pulls = f", and has the box pull what is missing of {_count(models, 'model')} ({size:g} GB)" if models else ""
+    others = " Models that are not declared are deleted." if settings["ollama_models_prune"] else ""
+    return f"installs Ollama {settings['ollama_version']}{package}, sets its variables, {start}{pulls}.{others}"
+
+
+def _wsl(settings: Mapping[str, Any]) -> str:
+    image = urlsplit(settings["distro_url"]).path.rpartition("/")[2]
+    return (
+        f"installs WSL {settings['wsl_version']} and writes .wslconfig (a change of it stops all distros once), "
+        f"imports the distro from {image} unless it is there, and keeps it running with nobody logged on."
+    )
+
+
+def _distro(settings: Mapping[str, Any]) -> str:
+    return f"makes the user {settings['linux_user']}, writes /etc/wsl.conf, and starts the distro anew if that changed."
+
+
+def _cuda(settings: Mapping[str, Any]) -> str:
+    if not settings["cuda_toolkit"]:
+        return "leaves CUDA's toolkit out (cuda_toolkit is False)."
+    version = settings["cuda_toolkit_version"]
+    return f"installs cuda-toolkit-{version} from NVIDIA's package source for WSL; the driver stays the one of Windows."
+
+
+def _vllm(settings: Mapping[str, Any]) -> str:
+    flags = settings["vllm_flags"]
+    runs = "keeps its server running" if settings["systemd"] else "installs the unit of its server"
+    return (
+        f"installs {settings['vllm_package']} into {settings['vllm_path']} and {runs}: {flags.get('model')} on port "
+        f"{flags.get('port')}. The first start downloads the model."
+    )
+
+
+def _expose(settings: Mapping[str, Any]) -> str:
+    opens = f"opens port {settings['ollama_port']} (Ollama) to {_list(settings['remote_addresses'])}"
+    ports = [f"{port} ({name})" for port, name in settings["exposed_ports"].items()]
+    if settings["expose"] == "none" or not ports:
+        return f"{opens}, and nothing else."
+    way = {"serve": "by `tailscale serve`", "portproxy": "by a port proxy of Windows"}[settings["expose"]]
+    return f"{opens}, and brings port {_list(ports)} of the distro to the tailnet {way}."
+
+
+def _verify(settings: Mapping[str, Any]) -> str:
+    return "asks the servers whether they answer. It changes nothing."
+
+
+SENTENCES: dict[str, dict[str, Sentence]] = {
+    "preflight": {"windows": _preflight},
+    "windows": {"windows": _windows},
+    "ollama": {"windows": _ollama},
+    "wsl": {"windows": _wsl, "wsl": _distro},
+    "cuda": {"wsl": _cuda},
+    "vllm": {"wsl": _vllm},
+    "expose": {"windows": _expose},
+    "verify": {"windows": _verify, "wsl": _verify},
+}
+"""Stage -> side of the box -> what it does there. A stage does nothing on a side that it does not have."""
+
+
+def sentences(stage: str, groups: Collection[str], settings: Mapping[str, Any]) -> list[str]:
+    """Return what a stage does on a host; nothing where it does nothing.
+
+    + stage: name of a file in ``deploys/``, without ``.py``
+    + groups: those of the host; ``windows`` or ``wsl`` is the side of the box that it is
+    + settings: all of the host's data
+
+    Raises ValueError for a stage that is not one.
+    """
+    if stage not in SENTENCES:
+        raise ValueError(f"There is no stage {stage!r}; there are {', '.join(SENTENCES)}.")
+    return [made(settings) for side, made in SENTENCES[stage].items() if side in groups]
+
+
+def _list(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _count(things: list[Any], what: str) -> str:
+    return f"{len(things)} {what}{'' if len(things) == 1 else 's'}"

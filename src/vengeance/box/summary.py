@@ -1,0 +1,127 @@
+"""The end of a deploy, for one box: what changed, how long it took, what to try first, what is left for a person."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from vengeance.box import ollama_server
+
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_JSON = "-H 'Content-Type: application/json'"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage that has run: its name, seconds, and the names of the operations that changed something."""
+
+    name: str
+    seconds: float
+    changed: tuple[str, ...]
+
+
+def duration(seconds: float) -> str:
+    """Return a time as a person reads it: ``0.4 s``, ``12 s``, ``3 min 5 s``, ``1 h 2 min``."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def what_changed(stages: Sequence[Stage]) -> Iterator[str]:
+    """Give a line for all, and one for each stage with what changed in it."""
+    changes = sum(len(stage.changed) for stage in stages)
+    total = duration(sum(stage.seconds for stage in stages))
+    if changes:
+        yield f"The box is as declared now: {changes} change{'' if changes == 1 else 's'}, {total}."
+    else:
+        yield f"The box is as declared; nothing had to be changed ({total})."
+    width = max((len(stage.name) for stage in stages), default=0)
+    for stage in stages:
+        what = "; ".join(stage.changed) or "no change"
+        yield f"  {stage.name:<{width}}  {duration(stage.seconds):>10}  {what}"
+
+
+def to_try(address: str, windows: Mapping[str, Any], distro: Mapping[str, Any] | None) -> list[str]:
+    """Return command lines for another machine that show that the box works.
+
+    + address: where the box is reached from there
+    + windows, distro: the data of both sides; None where the distro is not part of the deploy
+    """
+    return [*_ollama_lines(address, windows), *_vllm_lines(address, windows, distro)]
+
+
+def _ollama_lines(address: str, settings: Mapping[str, Any]) -> Iterator[str]:
+    both = {**settings["ollama_machine_variables"], **settings["ollama_user_variables"]}
+    host = next((value for name, value in both.items() if name.upper() == "OLLAMA_HOST"), "")
+    if ollama_server.address(host).host in _LOOPBACK:
+        return
+    url = f"http://{_in_url(address)}:{settings['ollama_port']}"
+    yield f"curl {url}/api/version"
+    models = settings["ollama_models"]
+    if models:
+        # The smallest is there soonest, and fits beside what else is on the card.
+        smallest = min(models, key=lambda model: model.get("size_gb") or 0)["name"]
+        asked = {"model": smallest, "messages": [{"role": "user", "content": "Hello"}]}
+        yield f"curl {url}/v1/chat/completions {_JSON} -d {shlex.quote(json.dumps(asked))}"
+        yield f"curl {url}/api/ps"
+
+
+def _vllm_lines(address: str, windows: Mapping[str, Any], distro: Mapping[str, Any] | None) -> Iterator[str]:
+    if distro is None or not distro["systemd"]:
+        return
+    port = distro["vllm_flags"].get("port")
+    if windows["expose"] == "none" or port not in windows["exposed_ports"]:
+        return
+    url = f"http://{_in_url(address)}:{port}"
+    key = ' -H "Authorization: Bearer $VLLM_API_KEY"' if "VLLM_API_KEY" in distro["vllm_secrets"] else ""
+    yield f"curl {url}/health"
+    yield f"curl{key} {url}/v1/models"
+
+
+def left_to_do(
+    address: str, windows: Mapping[str, Any], distro: Mapping[str, Any] | None, key_expiry: str | None = None
+) -> list[str]:
+    """Return sentences on what no deploy does for a person.
+
+    + address, windows, distro: as for ``to_try``
+    + key_expiry: when the box's key in the tailnet ends (ISO 8601), None for never or not known
+    """
+    sentences: list[str] = []
+    if key_expiry is not None:
+        sentences.append(
+            f"The box leaves the tailnet on {key_expiry[:10]}, when its key ends: disable its key expiry in "
+            "Tailscale's admin console."
+        )
+    if windows["ollama_autostart"] == "boot":
+        sentences.append(
+            f"Restart the box once, log nobody on, and try the first line again: {address} has to answer by itself."
+        )
+    else:
+        sentences.append("After each restart of Windows somebody has to log on, or Ollama does not run.")
+    if windows["task_logon"] == "password":
+        sentences.append(
+            "After a change of the account's password run this again: the tasks keep the old one until then."
+        )
+    if windows["tailscale_wanted"]:
+        sentences.append(
+            "Tailscale lets all machines of your tailnet reach every port of the box: restrict that with its access "
+            "controls if not all of them are yours."
+        )
+    if distro is not None and windows["ollama_models"]:
+        sentences.append(
+            "Ollama and vLLM share one card: stop vLLM in the distro (systemctl stop vllm) before a large model of "
+            "Ollama, and leave Ollama idle before vLLM starts."
+        )
+    return sentences
+
+
+def _in_url(address: str) -> str:
+    return f"[{address}]" if ":" in address else address

@@ -1,0 +1,121 @@
+"""What is said before each stage, and at the end of a deploy."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Any
+
+import pytest
+from pyinfra.api.exceptions import OperationValueError
+from pyinfra.api.state import StateStage
+
+from tests.unit.operation_runs import run_operation
+from tests.unit.test_settings import DATA
+from vengeance.box import stages, summary
+from vengeance.operations import stage
+
+WINDOWS: dict[str, Any] = {**DATA["all"], **DATA["windows"]}
+DISTRO: dict[str, Any] = {**DATA["all"], **DATA["wsl"]}
+
+
+def said(name: str, side: str, **changed: object) -> str:
+    (sentence,) = stages.sentences(name, [side], {**WINDOWS, **DISTRO, **changed})
+    return sentence
+
+
+# --- before a stage -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "side"), [(name, side) for name, sides in stages.SENTENCES.items() for side in sides])
+def test_each_stage_says_in_a_whole_sentence_what_it_does(name: str, side: str) -> None:
+    sentence = said(name, side)
+    assert sentence.endswith(".")
+    assert sentence[0].islower(), "it goes on from: Stage NAME"
+    assert "None" not in sentence
+
+
+def test_the_sentences_follow_the_settings() -> None:
+    assert "Ollama 0.34.1," in said("ollama", "windows")
+    assert "5 models (104.9 GB)" in said("ollama", "windows")
+    assert "starts it with Windows, with nobody logged on" in said("ollama", "windows")
+    assert "pull" not in said("ollama", "windows", ollama_models=[])
+    assert "1 model (1.9 GB)" in said("ollama", "windows", ollama_models=[{"name": "qwen2.5:3b", "size_gb": 1.9}])
+    assert "are deleted" in said("ollama", "windows", ollama_models_prune=True)
+    assert "leaves CUDA's toolkit out" in said("cuda", "wsl", cuda_toolkit=False)
+    assert "8080 (vLLM) of the distro to the tailnet by `tailscale serve`" in said("expose", "windows")
+    assert said("expose", "windows", expose="none").endswith("and nothing else.")
+
+
+def test_a_stage_that_has_nothing_to_do_on_a_side_says_nothing() -> None:
+    assert stages.sentences("cuda", ["windows", "@winrm"], WINDOWS) == []
+
+
+def test_a_stage_that_there_is_not_is_refused() -> None:
+    with pytest.raises(OperationValueError, match="no stage 'ollma'; there are preflight, windows, ollama"):
+        run_operation(stage.begins, {}, of="ollma")
+
+
+@pytest.mark.parametrize("at", [StateStage.Prepare, StateStage.Execute])
+def test_a_host_of_neither_side_hears_nothing(at: StateStage) -> None:
+    run = run_operation(stage.begins, {}, at, of="ollama")
+    assert (run.commands, run.logged) == ([], [])
+
+
+# --- at the end ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.04, "0.0 s"), (9.94, "9.9 s"), (9.96, "10 s"), (59.6, "1 min 0 s"), (185, "3 min 5 s"), (3725, "1 h 2 min")],
+)
+def test_a_time_reads_well(seconds: float, text: str) -> None:
+    assert summary.duration(seconds) == text
+
+
+def test_the_summary_tells_changes_and_times_by_stage() -> None:
+    done = [summary.Stage("preflight", 2.3, ()), summary.Stage("wsl", 190, ("WSL from its package", "The distro"))]
+    assert list(summary.what_changed(done)) == [
+        "The box is as declared now: 2 changes, 3 min 12 s.",
+        "  preflight       2.3 s  no change",
+        "  wsl        3 min 10 s  WSL from its package; The distro",
+    ]
+    assert list(summary.what_changed([summary.Stage("verify", 1, ())])) == [
+        "The box is as declared; nothing had to be changed (1.0 s).",
+        "  verify       1.0 s  no change",
+    ]
+    assert "1 change," in next(iter(summary.what_changed([summary.Stage("a", 1, ("b",))])))
+
+
+def test_the_lines_to_try_are_commands_with_the_boxs_address() -> None:
+    lines = summary.to_try("100.98.226.75", WINDOWS, DISTRO)
+    assert lines[0] == "curl http://100.98.226.75:11434/api/version"
+    assert "curl http://100.98.226.75:8080/health" in lines
+    for line in lines:
+        assert shlex.split(line)[0] == "curl"
+    chat = shlex.split(lines[1])
+    assert '"model": "qwen2.5:3b"' in chat[-1], "the smallest is there first"
+    assert summary.to_try("fd7a::1", WINDOWS, None)[0] == "curl http://[fd7a::1]:11434/api/version"
+
+
+def test_what_cannot_be_reached_is_not_offered() -> None:
+    loopback = {**WINDOWS, "ollama_machine_variables": {"OLLAMA_HOST": "127.0.0.1:11434"}}
+    assert all(":8080" in line for line in summary.to_try("a", loopback, DISTRO))
+    assert all(":11434" in line for line in summary.to_try("a", {**WINDOWS, "expose": "none"}, DISTRO))
+    assert all(":11434" in line for line in summary.to_try("a", WINDOWS, {**DISTRO, "systemd": False}))
+    assert len(summary.to_try("a", {**WINDOWS, "ollama_models": []}, None)) == 1
+
+
+def test_a_key_is_named_and_never_shown() -> None:
+    lines = summary.to_try("a", WINDOWS, {**DISTRO, "vllm_secrets": {"VLLM_API_KEY": object()}})
+    assert lines[-1] == 'curl -H "Authorization: Bearer $VLLM_API_KEY" http://a:8080/v1/models'
+
+
+def test_what_is_left_for_a_person_follows_the_settings() -> None:
+    left = " ".join(summary.left_to_do("100.98.226.75", WINDOWS, DISTRO, "2027-02-01T08:00:00Z"))
+    assert "leaves the tailnet on 2027-02-01" in left
+    assert "Restart the box once, log nobody on" in left
+    assert "change of the account's password" in left
+    other = {**WINDOWS, "ollama_autostart": "logon", "task_logon": "s4u", "tailscale_wanted": False}
+    assert summary.left_to_do("a", other, None) == [
+        "After each restart of Windows somebody has to log on, or Ollama does not run."
+    ]
