@@ -2,7 +2,7 @@
 
 from pyinfra import host, inventory
 
-from vengeance.operations import settings, stage, wsl
+from vengeance.operations import settings, stage, windows, wsl
 
 settings.check_host()
 
@@ -20,9 +20,11 @@ if "windows" in host.groups:
             url=host.data.wsl_url,
             sha256=host.data.wsl_sha256,
             product_code=host.data.wsl_product_code,
-            folder=host.data.work_folder,
+            folder=rf"{host.data.work_folder}\downloads",
             proxy=host.data.download_proxy,
         )
+
+        windows.reboot(name="Restart, if WSL's package waits for one", wait=host.data.reboot_timeout)
 
         wsl.config(name="Settings of WSL's virtual machine", settings=host.data.wslconfig, distro=distro)
 
@@ -32,7 +34,7 @@ if "windows" in host.groups:
             image_url=host.data.distro_url,
             image_sha256=host.data.distro_sha256,
             path=host.data.distro_path.format(name=distro),
-            folder=host.data.work_folder,
+            folder=rf"{host.data.work_folder}\downloads",
             proxy=host.data.download_proxy,
         )
 

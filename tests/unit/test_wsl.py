@@ -87,7 +87,7 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, Any]]]:
 
         return step
 
-    for name in ("directory", "download", "msi", "scheduled_task"):
+    for name in ("download", "msi", "scheduled_task"):
         monkeypatch.setattr(windows, name, stand_in(name), raising=False)
     return taken
 
@@ -97,11 +97,11 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, Any]]]:
 
 def test_the_pinned_package_is_downloaded_and_installed_without_the_stores_part(steps: list[Any]) -> None:
     run_operation(wsl.installed, box(version=None, distros=()), **PACKAGE)
-    assert [name for name, _ in steps] == ["directory", "download", "msi"]
-    package = r"C:\ProgramData\vengeance\wsl.2.7.11.0.x64.msi"
-    assert steps[1][1] == {"url": PACKAGE["url"], "dest": package, "sha256": HASH, "proxy": None}
-    assert steps[2][1]["path"] == package
-    assert steps[2][1]["properties"] == {"SKIPMSIX": "1"}
+    assert [name for name, _ in steps] == ["download", "msi"]
+    package = r"C:\ProgramData\vengeance\downloads\wsl.2.7.11.0.x64.msi"
+    assert steps[0][1] == {"url": PACKAGE["url"], "dest": package, "sha256": HASH, "proxy": None}
+    assert steps[1][1]["path"] == package
+    assert steps[1][1]["properties"] == {"SKIPMSIX": "1"}
 
 
 @pytest.mark.parametrize("feature", ["Disabled", "EnablePending", None])
@@ -125,7 +125,7 @@ def test_an_update_says_beforehand_which_distros_it_stops(steps: list[Any]) -> N
     assert run.logged == [
         f"WSL 2.6.1.0 -> 2.7.11: {DISTRO} will be stopped once, with all that runs in it",
     ]
-    assert [name for name, _ in steps] == ["directory", "download", "msi"]
+    assert [name for name, _ in steps] == ["download", "msi"]
 
 
 @pytest.mark.parametrize(
@@ -206,8 +206,8 @@ def test_wslconfig_that_wsl_would_pass_over_is_refused() -> None:
 
 def test_a_distro_is_imported_from_the_pinned_image_and_looked_for_afterwards(steps: list[Any]) -> None:
     run = run_operation(wsl.distro, box(distros=()), **IMAGE)
-    image = r"C:\ProgramData\vengeance\ubuntu-24.04.4-wsl-amd64.wsl"
-    assert steps[1] == ("download", {"url": IMAGE["image_url"], "dest": image, "sha256": HASH, "proxy": None})
+    image = r"C:\ProgramData\vengeance\downloads\ubuntu-24.04.4-wsl-amd64.wsl"
+    assert steps[0] == ("download", {"url": IMAGE["image_url"], "dest": image, "sha256": HASH, "proxy": None})
     assert functions(run)[-1] is wsl.check_registered
     assert len(functions(run)) == 2
 

@@ -36,6 +36,7 @@ from vengeance.facts.wsl import (
 )
 from vengeance.operations import windows
 from vengeance.operations.refusal import refuse
+from vengeance.operations.stage import same_machine
 from vengeance.operations.work import name_of, run_work
 from vengeance.powershell import Script
 from vengeance.powershell.windows import WslInstallation
@@ -51,7 +52,7 @@ OLDEST_WSL = (2, 5, 4)
 used from a connection without a desktop (WSL#9231)."""
 FEATURE = "VirtualMachinePlatform"
 """All that WSL 2 needs of Windows; Microsoft-Windows-Subsystem-Linux is for WSL 1."""
-WORK_FOLDER = r"C:\ProgramData\vengeance"
+DOWNLOADS = r"C:\ProgramData\vengeance\downloads"
 _START_SECONDS = 60.0
 
 
@@ -140,7 +141,7 @@ def installed(
     url: str,
     sha256: str,
     product_code: str,
-    folder: str = WORK_FOLDER,
+    folder: str = DOWNLOADS,
     proxy: str | None = None,
 ) -> Generator[PyinfraCommand, None, None]:
     """
@@ -192,11 +193,12 @@ def installed(
     if there is not None:
         _say_outage(found, f"WSL {there} -> {version}")
     package = ntpath.join(folder, Path(urlsplit(url).path).name)
-    yield from windows.directory._inner(path=folder)
     yield from windows.download._inner(url=url, dest=package, sha256=sha256, proxy=proxy)
     yield from windows.msi._inner(
         path=package, product_code=product_code, version=version, properties={"SKIPMSIX": "1"}
     )
+    if there is not None:
+        yield FunctionCommand(rejoin, [], {})
 
 
 @operation()
@@ -260,13 +262,24 @@ def _misfits(host: Host, distro: str, path: str, settings: Mapping[str, Mapping[
     return [f"{distro} does not start"] if machine is None else wslconfig.misfits(machine, settings)
 
 
+def rejoin(state: State, host: Host) -> bool:
+    """Have the connections into the distros of this box notice that what carried them has ended."""
+    for other in list(state.active_hosts):
+        if other.connected and same_machine(host, other):
+            # The first command after that fails, and the next one goes a new way.
+            with suppress(OSError):
+                other.run_shell_command("true")
+    return True
+
+
 def shut_down(state: State, host: Host) -> bool:
     """Stop all distros of the account that signs in, and their virtual machine."""
     return run_wsl(state, host, "--shutdown")
 
 
 def check_machine(state: State, host: Host, distro: str, settings: dict[str, dict[str, wslconfig.Value]]) -> bool:
-    """Start a distro, and compare what it sees of the virtual machine with .wslconfig."""
+    """Start a distro again, and compare what it sees of the virtual machine with .wslconfig."""
+    rejoin(state, host)
     wrong = _misfits(host, distro, WSL_EXE, settings)
     if not wrong:
         return True
@@ -318,7 +331,7 @@ def distro(
     image_url: str,
     image_sha256: str,
     path: str,
-    folder: str = WORK_FOLDER,
+    folder: str = DOWNLOADS,
     proxy: str | None = None,
     timeout: int = 1800,
 ) -> Generator[PyinfraCommand, None, None]:
@@ -374,7 +387,6 @@ def distro(
         )
         return
     image = ntpath.join(folder, Path(urlsplit(image_url).path).name)
-    yield from windows.directory._inner(path=folder)
     yield from windows.download._inner(url=image_url, dest=image, sha256=image_sha256, proxy=proxy)
     yield run_work(
         name_of(f"import-{distro}", path, image_sha256),
