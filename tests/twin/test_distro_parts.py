@@ -28,7 +28,7 @@ from vengeance.twin.distro.host_packages import (
 )
 from vengeance.twin.distro.ladder import CHROOT, DELEGATED, NAMESPACES, NONE, Abilities, forced, missing, rung
 from vengeance.twin.distro.looks import Gpu, write_libraries
-from vengeance.twin.distro.vendor_certificates import make_certificates
+from vengeance.twin.vendors.certificates import make_certificates
 from vengeance.twin.vllm_stand_in import build_wheel
 
 EVERYTHING = Abilities(True, True, True, True, True, True, True)

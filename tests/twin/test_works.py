@@ -16,7 +16,7 @@ from vengeance.facts.windows import Work as WorkFact
 from vengeance.operations.work import name_of, run_work
 from vengeance.twin.windows.works import WMI_PID, WORKS, Work, WorkFailed
 
-FOLDER = "ProgramData/vengeance/work/trial"
+FOLDER = "/".join(("ProgramData", "vengeance", "work", "trial"))
 # Any script of powershell/work will do: the tests say what it does.
 SCRIPT = "Save-Download"
 

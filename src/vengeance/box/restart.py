@@ -5,8 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Collection, Mapping
 
-REASONS = ("component_based_servicing", "windows_update", "file_rename", "computer_name")
-COUNTING = ("component_based_servicing", "windows_update")
+REASONS = ("component_based_servicing", "windows_update", "installer", "file_rename", "computer_name")
+COUNTING = ("component_based_servicing", "windows_update", "installer")
 """The reasons that count by themselves. Browsers and others that update themselves leave a file_rename behind at any
 time, and a new name of the computer is nobody's business here."""
 

@@ -6,6 +6,9 @@ import functools
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
+from vengeance.winrm.errors import OutcomeUnknown as OutcomeUnknown
+from vengeance.winrm.errors import SignInRefused as SignInRefused
+
 P = ParamSpec("P")
 T = TypeVar("T")
 

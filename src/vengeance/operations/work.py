@@ -16,10 +16,10 @@ from pyinfra.api.command import FunctionCommand
 from pyinfra.api.host import Host
 from pyinfra.api.state import State
 
+from vengeance.connectors.errors import SignInRefused
 from vengeance.facts.windows.answers import parse
 from vengeance.powershell import JSON, Script, load
 from vengeance.powershell import work as shapes
-from vengeance.winrm.errors import SignInRefused
 
 T = TypeVar("T")
 
@@ -28,6 +28,8 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _TELL_EVERY = 5.0
 _AWAY_AT_MOST = 900.0
 _LONGEST_PAUSE = 12.0
+# What is done at once is not waited for long, seconds.
+_FIRST_LOOK = 0.05
 
 
 class WorkError(Exception):
@@ -117,7 +119,7 @@ def watch(host: Host, wish: _Wish) -> Mapping[str, Any]:
     started = False
     told = time.monotonic()
     lost: float | None = None
-    pause = wish.read_every
+    pause = look = min(_FIRST_LOOK, wish.read_every)
     while True:
         try:
             if not started:
@@ -137,10 +139,10 @@ def watch(host: Host, wish: _Wish) -> Mapping[str, Any]:
                 )
             if time.monotonic() - lost > _AWAY_AT_MOST or time.monotonic() > deadline:
                 raise
-            pause = min(max(pause, 0.1) * 2, _LONGEST_PAUSE)
+            pause = min(pause * 2, _LONGEST_PAUSE)
             time.sleep(pause)
             continue
-        lost, pause = None, wish.read_every
+        lost, pause = None, _FIRST_LOOK
         if found["state"] == "done":
             return found["result"] or {}
         if found["state"] == "failed":
@@ -158,4 +160,5 @@ def watch(host: Host, wish: _Wish) -> Mapping[str, Any]:
                 f"{host.name}: the work {wish.name} is not done after {wish.timeout:.0f} s; it goes on by itself. "
                 "Run the deploy again to watch it on, or give it a longer timeout."
             )
-        time.sleep(wish.read_every)
+        time.sleep(look)
+        look = min(look * 2, wish.read_every)

@@ -1,10 +1,12 @@
 # Reads whether Windows waits for a restart, and for what. Changes nothing.
 #
 # in:   {}
-# out:  {"pending": true, "reasons": ["component_based_servicing", "windows_update", "file_rename", "computer_name"]}
+# out:  {"pending": true, "reasons": ["component_based_servicing", "windows_update", "installer", "file_rename",
+#        "computer_name"]}
 #
 # component_based_servicing  a feature or an update is half installed
 # windows_update             Windows Update asks for it
+# installer                  an installer of ours ended with 1641 or 3010; see work/Invoke-Installer.ps1
 # file_rename                files that are in use are to be moved or deleted at the start; browsers and others that update
 #                            themselves leave this too, so alone it is a weak reason
 # computer_name              a new name waits
@@ -34,6 +36,7 @@ if (Test-Key 'SOFTWARE\Microsoft\Windows\CurrentVersion\Component Based Servicin
 if (Test-Key 'SOFTWARE\Microsoft\Windows\CurrentVersion\WindowsUpdate\Auto Update\RebootRequired') {
     $reasons += 'windows_update'
 }
+if (Test-Key 'SOFTWARE\vengeance\RebootRequired') { $reasons += 'installer' }
 $renames = @(Get-Value 'SYSTEM\CurrentControlSet\Control\Session Manager' 'PendingFileRenameOperations')
 if (@($renames | Where-Object { $_ }).Count -gt 0) { $reasons += 'file_rename' }
 $names = 'SYSTEM\CurrentControlSet\Control\ComputerName'

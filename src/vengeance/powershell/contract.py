@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vengeance.powershell import network, ollama, system, tailscale, tasks, windows, work, wsl
+from vengeance.powershell import files, network, ollama, system, tailscale, tasks, windows, work, wsl
 
 INPUT: dict[str, type] = {
     **windows.INPUT,
@@ -12,6 +12,7 @@ INPUT: dict[str, type] = {
     **system.INPUT,
     **tasks.INPUT,
     **work.INPUT,
+    **files.INPUT,
     **wsl.INPUT,
 }
 """Script name -> type of its input."""
@@ -24,6 +25,7 @@ OUTPUT: dict[str, type] = {
     **system.OUTPUT,
     **tasks.OUTPUT,
     **work.OUTPUT,
+    **files.OUTPUT,
     **wsl.OUTPUT,
 }
 """Script name -> type of its output."""

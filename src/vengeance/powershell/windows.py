@@ -106,7 +106,7 @@ class FileChange(TypedDict):
     reboot_required: bool
 
 
-RebootReason = Literal["component_based_servicing", "windows_update", "file_rename", "computer_name"]
+RebootReason = Literal["component_based_servicing", "windows_update", "installer", "file_rename", "computer_name"]
 
 
 class PendingReboot(TypedDict):

@@ -1,20 +1,40 @@
-"""Operations on files of Windows."""
+"""Operations on files and directories of Windows, and downloads that the box does by itself."""
 
 from __future__ import annotations
 
 import hashlib
 import ntpath
 import os
-from collections.abc import Generator
+from collections.abc import Callable, Generator
+from io import BytesIO
 from pathlib import Path
-from typing import IO
+from typing import IO, Any, Literal
 
+from jinja2 import TemplateError
 from pyinfra.api.command import FileUploadCommand, PyinfraCommand
 from pyinfra.api.exceptions import OperationValueError
 from pyinfra.api.operation import operation
+from pyinfra.api.util import get_template
 from pyinfra.context import host, state
 
-from vengeance.facts.windows import Sha256
+from vengeance.box import downloads, windows_paths
+from vengeance.facts.windows import File, Sha256
+from vengeance.operations.refusal import refuse
+from vengeance.operations.work import name_of, run_work
+from vengeance.powershell import Script
+
+TRIES = 20
+"""How often a download connects at most; each time goes on where the last one stopped."""
+STALL_SECONDS = 60
+_FIRST_PAUSE_SECONDS = 1.0
+
+
+def checked(check: Callable[[], object]) -> None:
+    """Run a check of arguments. Raises OperationValueError with the sentence of its ValueError."""
+    try:
+        check()
+    except ValueError as error:
+        raise OperationValueError(str(error)) from None
 
 
 def _sha256(src: str | IO[str] | IO[bytes]) -> str:
@@ -44,12 +64,189 @@ def put(src: str | IO[str] | IO[bytes], dest: str) -> Generator[PyinfraCommand, 
             dest="C:\\\\Users\\\\Steam\\\\.wslconfig",
         )
     """
-    drive, rest = ntpath.splitdrive(dest)
-    if not drive or rest[:1] not in ("\\", "/"):
-        raise OperationValueError(f"{dest!r} is not a full Windows path: begin with a drive, as in C:\\Users\\Steam.")
+    checked(lambda: windows_paths.check_file(dest))
     if isinstance(src, str):
         src = os.path.join(state.cwd or "", src)
     if host.get_fact(Sha256, path=dest) == _sha256(src):
         host.noop(f"file {dest} is already uploaded")
         return
     yield FileUploadCommand(src, dest)
+
+
+@operation()
+def template(
+    src: str,
+    dest: str,
+    newline: Literal["crlf", "lf"] = "crlf",
+    **data: Any,  # noqa: ANN401
+) -> Generator[PyinfraCommand, None, None]:
+    """
+    Fill in a Jinja template and put the result on Windows, unless it is there with the same content.
+
+    + src: template, relative to the folder that pyinfra runs in; a name in it that has no value is an error
+    + dest: full Windows path; its folder must exist
+    + newline: how lines end, ``crlf`` or ``lf``
+    + data: what the template gets
+
+    The file is UTF-8 without a byte-order mark.
+
+    **Example:**
+
+    .. code:: python
+
+        windows.template(
+            name="Write the settings of the WSL virtual machine",
+            src="templates/wslconfig.j2",
+            dest="C:\\\\Users\\\\Steam\\\\.wslconfig",
+            settings={"wsl2": {"memory": "24GB"}},
+        )
+    """
+    checked(lambda: windows_paths.check_file(dest))
+    if newline not in ("crlf", "lf"):
+        raise OperationValueError(f"The lines of {dest} end with crlf or lf, not {newline!r}.")
+    text = rendered(src, data, newline)
+    if host.get_fact(Sha256, path=dest) == hashlib.sha256(text).hexdigest():
+        host.noop(f"file {dest} has this content already")
+        return
+    yield FileUploadCommand(BytesIO(text), dest)
+
+
+def rendered(src: str, data: dict[str, Any], newline: Literal["crlf", "lf"] = "crlf") -> bytes:
+    """Return a filled-in Jinja template as it lies on Windows.
+
+    + src: template, relative to the folder that pyinfra runs in
+    + data: what it gets
+    + newline: how lines end
+
+    Raises OperationValueError for a template that is not there, is faulty, or asks for a name without a value.
+    """
+    path = os.path.join(state.cwd or "", src)
+    try:
+        # pyinfra has names without a value be errors.
+        text = get_template(path, {"trim_blocks": True, "lstrip_blocks": True}).render(data).replace("\r\n", "\n")
+    except FileNotFoundError:
+        raise OperationValueError(f"The template {src} is not there: {path} does not exist.") from None
+    except TemplateError as error:
+        raise OperationValueError(f"The template {src} cannot be filled in: {error}.") from None
+    return (text.replace("\n", "\r\n") if newline == "crlf" else text).encode()
+
+
+@operation()
+def file(path: str, present: bool = True) -> Generator[PyinfraCommand, None, None]:
+    """
+    Have a file, whatever it holds, or none.
+
+    + path: full Windows path; its folder must exist
+    + present: whether it should be there; one that is not is made empty
+
+    **Example:**
+
+    .. code:: python
+
+        windows.file(name="No old log", path="C:\\\\ProgramData\\\\vengeance\\\\old.log", present=False)
+    """
+    checked(lambda: windows_paths.check_file(path))
+    found = host.get_fact(File, path=path)
+    if found is None:
+        return  # it could not be read: pyinfra has said so and failed the host
+    if found["type"] == "directory":
+        yield refuse(
+            f"{path} on {host.name} is a directory, and a file is meant: use windows.directory, or look there."
+        )
+    elif found["exists"] == present:
+        host.noop(f"file {path} is {'there' if present else 'not there'}")
+    else:
+        yield Script("New-File" if present else "Remove-File", {"path": path})
+
+
+@operation()
+def directory(path: str, present: bool = True, contents: bool = False) -> Generator[PyinfraCommand, None, None]:
+    """
+    Have a directory with those above it, or none.
+
+    + path: full Windows path
+    + present: whether it should be there
+    + contents: with ``present=False``, whether one that is not empty may go, with all in it
+
+    **Example:**
+
+    .. code:: python
+
+        windows.directory(name="A place for the distro's disk", path="C:\\\\WSL")
+    """
+    checked(lambda: windows_paths.check(path))
+    if len(path.rstrip("\\/")) <= 2 and not present:
+        raise OperationValueError(f"{path} is a drive, and stays.")
+    found = host.get_fact(File, path=path)
+    if found is None:
+        return  # it could not be read: pyinfra has said so and failed the host
+    if found["type"] == "file":
+        yield refuse(f"{path} on {host.name} is a file, and a directory is meant: move it away, or name another path.")
+    elif found["exists"] == present:
+        host.noop(f"directory {path} is {'there' if present else 'not there'}")
+    else:
+        yield Script("Set-Directory", {"path": path, "present": present, "contents": contents})
+
+
+@operation()
+def download(
+    url: str,
+    dest: str,
+    sha256: str,
+    signer: str | None = None,
+    proxy: str | None = None,
+    timeout: int = 7200,
+) -> Generator[PyinfraCommand, None, None]:
+    """
+    Have the box download a file by itself, unless it is there with that SHA-256.
+
+    + url: address, https
+    + dest: full Windows path; its folder is made
+    + sha256: of the file, 64 hex digits; one with another hash is removed
+    + signer: organisation that must have signed it (Authenticode, ``O=`` of the certificate), None for nobody
+    + proxy: as ``http://proxy.lan:3128``; None goes the way that Windows is set to
+    + timeout: seconds until it is given up watching; the box goes on, and the next run joins it
+
+    A download that is cut goes on where it stopped, also in the next run. Nothing lies at ``dest`` before it is
+    whole and right.
+
+    **Example:**
+
+    .. code:: python
+
+        windows.download(
+            name="Download Ollama",
+            url="https://github.com/ollama/ollama/releases/download/v0.34.1/OllamaSetup.exe",
+            dest="C:\\\\ProgramData\\\\vengeance\\\\downloads\\\\OllamaSetup.exe",
+            sha256="a92986c86ab6854675ffd1b725db7c0350d40755895c95c397c58d61014e14d9",
+            signer="Ollama Inc.",
+        )
+    """
+    check_download(url, dest, sha256, proxy)
+    if host.get_fact(Sha256, path=dest) == sha256.lower():
+        host.noop(f"{dest} is downloaded")
+        return
+    yield run_work(
+        name_of(ntpath.basename(dest), dest.lower()),
+        "Save-Download",
+        {
+            "url": url,
+            "path": dest,
+            "sha256": sha256.lower(),
+            "signer": signer,
+            "proxy": proxy,
+            "stall_seconds": STALL_SECONDS,
+            "tries": TRIES,
+            "pause_seconds": _FIRST_PAUSE_SECONDS,
+        },
+        say=downloads.Transfer(ntpath.basename(dest)),
+        timeout=timeout,
+    )
+
+
+def check_download(url: str, dest: str, sha256: str, proxy: str | None = None) -> None:
+    """Check what ``download`` is given. Raises OperationValueError with a sentence."""
+    checked(lambda: downloads.check_url(url))
+    checked(lambda: windows_paths.check_file(dest))
+    checked(lambda: downloads.check_sha256(sha256))
+    checked(lambda: downloads.check_proxy(proxy))

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from vengeance.twin.distro.cache import built_once, key_of
 from vengeance.twin.distro.programs import plain_environment, run
-from vengeance.twin.distro.vendor_certificates import VendorCertificates, make_certificates
+from vengeance.twin.vendors.certificates import VendorCertificates, make_certificates
 
 VENDOR_HOST = "developer.download.nvidia.com"
 REPOSITORY = "compute/cuda/repos/wsl-ubuntu/x86_64"

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from vengeance.twin.windows.features import Features
     from vengeance.twin.windows.firewall import Firewall
     from vengeance.twin.windows.gpu import Gpu
+    from vengeance.twin.windows.installers import Installers
     from vengeance.twin.windows.localhost_relay import LocalhostRelay
     from vengeance.twin.windows.machine import Machine
     from vengeance.twin.windows.network import Network
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from vengeance.twin.windows.services import Services
     from vengeance.twin.windows.tailscale import Tailscale
     from vengeance.twin.windows.task_scheduler import TaskScheduler
+    from vengeance.twin.windows.web import Web
     from vengeance.twin.windows.works import Running
     from vengeance.twin.windows.wsl import WslOnWindows
 
@@ -154,6 +156,7 @@ class Windows:
     gpu: the card and who has its memory
     ollama: what the twin knows of Ollama
     works: which long works run
+    web: the web servers that its programs find; installers: what goes wrong with the next ones
     passwords: whether one is right; tasks: what Task Scheduler starts and ends
     """
 
@@ -172,6 +175,8 @@ class Windows:
     tasks: TaskScheduler
     wsl: WslOnWindows
     works: Running
+    web: Web
+    installers: Installers
 
     def __init__(
         self,
@@ -383,9 +388,14 @@ class Windows:
 
     def program(self, image: str) -> Program:
         """The model of a program; CannotStart, with what CreateProcess answers, when it cannot run."""
+        from vengeance.twin.windows.installers import program_of
+
         if image.lower() == INBOX_WSL.lower() and self.wsl.version is not None:
             # It looks for the package by an app execution alias, which session 0 cannot open (error 1920).
             raise CannotStart("The file cannot be accessed by the system.")
+        installer = program_of(self, image)
+        if installer is not None:
+            return installer
         name = image.rpartition("\\")[2].lower()
         for known, program in self._programs.items():
             if known.lower() in (image.lower(), name):

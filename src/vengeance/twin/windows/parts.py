@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 from vengeance.twin.ollama.part import Ollama
 from vengeance.twin.windows.features import Features
 from vengeance.twin.windows.firewall import Firewall
+from vengeance.twin.windows.downloads import save_download
 from vengeance.twin.windows.gpu import NVIDIA_SMI, Gpu, nvidia_smi
+from vengeance.twin.windows.installers import Installers
 from vengeance.twin.windows.localhost_relay import LocalhostRelay
 from vengeance.twin.windows.machine import Machine
 from vengeance.twin.windows.network import Network
@@ -21,7 +23,8 @@ from vengeance.twin.windows.port_ranges import PortRanges
 from vengeance.twin.windows.services import Services
 from vengeance.twin.windows.tailscale import Tailscale
 from vengeance.twin.windows.task_scheduler import TaskScheduler
-from vengeance.twin.windows.works import Running
+from vengeance.twin.windows.web import Web
+from vengeance.twin.windows.works import WORKS, Running
 from vengeance.twin.windows.wsl import WslOnWindows
 
 if TYPE_CHECKING:
@@ -43,6 +46,9 @@ def add_parts(windows: Windows) -> None:
     windows.add_program(NVIDIA_SMI, nvidia_smi)
     windows.place_program(NVIDIA_SMI)
     windows.ollama = Ollama(windows)
+    windows.web = Web()
+    windows.installers = Installers(windows)
+    WORKS.setdefault("Save-Download", save_download)
     windows.works = Running()
     windows.wsl = WslOnWindows(windows)
     windows.localhost_relay = LocalhostRelay(windows, windows.wsl.service.host if windows.wsl.service else None)

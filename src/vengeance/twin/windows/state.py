@@ -222,6 +222,7 @@ class State:
         registry = self.registry
         registry.delete_key(r"HKLM\SOFTWARE\Microsoft\Windows\CurrentVersion\Component Based Servicing\RebootPending")
         registry.delete_key(r"HKLM\SOFTWARE\Microsoft\Windows\CurrentVersion\WindowsUpdate\Auto Update\RebootRequired")
+        registry.delete_key(r"HKLM\SOFTWARE\vengeance\RebootRequired")
         registry.delete(r"HKLM\SYSTEM\CurrentControlSet\Control\Session Manager", "PendingFileRenameOperations")
         names = r"HKLM\SYSTEM\CurrentControlSet\Control\ComputerName"
         self.hostname = registry.text(f"{names}\\ComputerName", "ComputerName") or self.hostname
@@ -313,6 +314,9 @@ class State:
             ("Version", version),
         ):
             registry.set(f"HKLM\\{LXSS}\\MSI", name, data)
+        product = f"HKLM\\SOFTWARE\\Microsoft\\Windows\\CurrentVersion\\Uninstall\\{WSL_PRODUCT_CODE}"
+        registry.set(product, "DisplayName", "Windows Subsystem for Linux")
+        registry.set(product, "DisplayVersion", version)
         (self.drive.folder / "Program Files/WSL").mkdir(parents=True, exist_ok=True)
         path = registry.text(ENVIRONMENT, "Path")
         folder = WSL_FOLDER.rstrip("\\")

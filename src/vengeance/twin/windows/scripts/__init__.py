@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vengeance.twin.windows.scripts import basis, network, ollama, system, tasks, works, wsl
+from vengeance.twin.windows.scripts import basis, files, network, ollama, system, tasks, works, wsl
 from vengeance.twin.windows.scripts.model import Model
 from vengeance.twin.windows.scripts.model import ScriptFailed as ScriptFailed
 
@@ -13,6 +13,7 @@ MODELS: dict[str, Model] = {
     **system.MODELS,
     **tasks.MODELS,
     **works.MODELS,
+    **files.MODELS,
     **wsl.MODELS,
 }
 """Script name -> what does its work here."""

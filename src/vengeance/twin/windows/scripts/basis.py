@@ -199,6 +199,8 @@ def get_pending_reboot(run: Run, given: Given) -> PendingReboot:
         reasons.append("component_based_servicing")
     if registry.exists(windows + r"\WindowsUpdate\Auto Update\RebootRequired"):
         reasons.append("windows_update")
+    if registry.exists(r"HKLM\SOFTWARE\vengeance\RebootRequired"):
+        reasons.append("installer")
     renames = registry.get(r"HKLM\SYSTEM\CurrentControlSet\Control\Session Manager", "PendingFileRenameOperations")
     if renames is not None and isinstance(renames.data, list) and any(renames.data):
         reasons.append("file_rename")

@@ -1,4 +1,4 @@
-"""A throw-away certificate authority for the vendor's host name, believed only inside the twin's distro."""
+"""A throw-away certificate authority for vendors' host names, believed only inside the twin."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class VendorCertificates:
     key: bytes
 
 
-def make_certificates(host: str) -> VendorCertificates:
-    """An authority that may sign for ``host`` only, and a server certificate for it.
+def make_certificates(*hosts: str) -> VendorCertificates:
+    """An authority that may sign for these host names only, and one server certificate for all of them.
 
     The authority's own key is dropped here, so nothing else can ever be signed with it.
     """
@@ -41,14 +41,14 @@ def make_certificates(host: str) -> VendorCertificates:
         .not_valid_after(_UNTIL)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(_usage(sign_certificates=True), critical=True)
-        .add_extension(x509.NameConstraints([x509.DNSName(host)], None), critical=True)
+        .add_extension(x509.NameConstraints([x509.DNSName(host) for host in hosts], None), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(authority_key.public_key()), critical=False)
         .sign(authority_key, hashes.SHA256())
     )
     key = ec.generate_private_key(ec.SECP256R1())
     certificate = (
         x509.CertificateBuilder()
-        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)]))
+        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, hosts[0])]))
         .issuer_name(authority_name)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
@@ -56,7 +56,7 @@ def make_certificates(host: str) -> VendorCertificates:
         .not_valid_after(_UNTIL)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(sign_certificates=False), critical=True)
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(host) for host in hosts]), critical=False)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(authority_key.public_key()), critical=False)
         .sign(authority_key, hashes.SHA256())

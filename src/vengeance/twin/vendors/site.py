@@ -1,0 +1,234 @@
+"""What the vendors' servers answer: files by URL, with ranges, redirects as GitHub's, and faults on demand."""
+
+from __future__ import annotations
+
+import email.utils
+import hashlib
+import http.server
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import partial
+from http import HTTPStatus
+from pathlib import Path
+from typing import BinaryIO, Literal
+from urllib.parse import urlsplit
+
+Kind = Literal["cut", "stall", "status"]
+_PIECE = 65536
+_RANGE = re.compile(r"bytes=(\d+)-(\d*)\Z")
+
+
+@dataclass
+class WebFault:
+    """One fault of the vendors' servers.
+
+    kind: "cut": send ``value`` bytes of the body, then drop the connection; "stall": the same, then say nothing more;
+        "status": answer with that HTTP status
+    times: how many requests for a file it hits, from the next one on
+    """
+
+    kind: Kind
+    value: int
+    times: int = 1
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("cut", "stall", "status"):
+            raise ValueError(f"There is no fault {self.kind!r} of the web; use cut, stall or status.")
+        if self.value < 0 or self.times < 1:
+            raise ValueError("A fault of the web needs a number of bytes or a status, and at least one time.")
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """A file that is given out; ``etag`` is that of the bytes."""
+
+    path: Path
+    sha256: str
+
+    @property
+    def etag(self) -> str:
+        """The entity tag, with its quotes."""
+        return f'"{self.sha256[:32]}"'
+
+
+@dataclass
+class Request:
+    """A request as it was answered."""
+
+    method: str
+    url: str
+    range: str | None
+    status: int
+
+
+@dataclass
+class Site:
+    """All that the vendors' servers have; every method may be called from any thread."""
+
+    artefacts: dict[str, Artefact] = field(default_factory=dict)
+    redirects: dict[str, str] = field(default_factory=dict)
+    requests: list[Request] = field(default_factory=list)
+    ended: threading.Event = field(default_factory=threading.Event)
+    _faults: list[WebFault] = field(default_factory=list)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def publish(self, url: str, path: Path, via: str | None = None) -> str:
+        """Give out a file at a URL; returns its SHA-256.
+
+        via: the URL that ``url`` redirects to, where the bytes come from
+        """
+        with path.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _hash(file)
+        with self._lock:
+            if via is not None:
+                self.redirects[url] = via
+            self.artefacts[via or url] = Artefact(path, sha256)
+        return sha256
+
+    def fault(self, fault: WebFault) -> None:
+        """Have the next requests for a file fail so."""
+        with self._lock:
+            self._faults.append(fault)
+
+    def clear(self) -> None:
+        """Drop every fault."""
+        with self._lock:
+            self._faults.clear()
+
+    def faults(self) -> list[WebFault]:
+        """Those that can still hit."""
+        with self._lock:
+            return list(self._faults)
+
+    def hit(self) -> WebFault | None:
+        """The fault that hits this request for a file."""
+        with self._lock:
+            if not self._faults:
+                return None
+            fault = self._faults[0]
+            fault.times -= 1
+            if fault.times <= 0:
+                self._faults.pop(0)
+            return fault
+
+    def handler(self) -> partial[SiteHandler]:
+        """What makes the handlers of requests."""
+        return partial(SiteHandler, self)
+
+
+def _hash(file: BinaryIO) -> str:
+    digest = hashlib.sha256()
+    while data := file.read(1 << 20):
+        digest.update(data)
+    return digest.hexdigest()
+
+
+class SiteHandler(http.server.BaseHTTPRequestHandler):
+    """Answers one connection."""
+
+    protocol_version = "HTTP/1.1"
+    server_version = "vengeance-twin"
+    timeout = 30
+
+    def __init__(self, site: Site, *arguments: object) -> None:
+        self.site = site
+        super().__init__(*arguments)  # type: ignore[arg-type]
+
+    def log_message(self, format: str, *values: object) -> None:
+        """The site keeps its own list."""
+
+    def do_GET(self) -> None:
+        """Answer a request for a file."""
+        self._answer(body=True)
+
+    def do_HEAD(self) -> None:
+        """Answer with the headers alone."""
+        self._answer(body=False)
+
+    def _answer(self, body: bool) -> None:
+        self.close_connection = True
+        url = f"https://{self.headers.get('Host', '')}{self.path}"
+        artefact = self.site.artefacts.get(url)
+        if url in self.site.redirects:
+            self._empty(url, HTTPStatus.FOUND, Location=self.site.redirects[url])
+        elif artefact is None:
+            self._empty(url, HTTPStatus.NOT_FOUND)
+        else:
+            fault = self.site.hit() if body else None
+            if fault is not None and fault.kind == "status":
+                self._empty(url, fault.value)
+            else:
+                self._send(url, artefact, body, fault)
+
+    def _empty(self, url: str, status: int, **headers: str) -> None:
+        self._note(url, status)
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.send_header("Content-Length", "0")
+        self.send_header("Connection", "close")
+        self.end_headers()
+
+    def _note(self, url: str, status: int) -> None:
+        self.site.requests.append(Request(self.command, url, self.headers.get("Range"), int(status)))
+
+    def _send(self, url: str, artefact: Artefact, body: bool, fault: WebFault | None) -> None:
+        size = artefact.path.stat().st_size
+        first, last = 0, size - 1
+        wanted = _RANGE.match(self.headers.get("Range", ""))
+        # RFC 9110, 13.1.5: another version than the one that is asked for comes whole.
+        same = self.headers.get("If-Range") in (None, artefact.etag)
+        if wanted is not None and same:
+            first = int(wanted[1])
+            last = min(int(wanted[2] or last), last)
+            if first >= size:
+                self._empty(url, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, Content_Range=f"bytes */{size}")
+                return
+        partial_content = wanted is not None and same
+        status = HTTPStatus.PARTIAL_CONTENT if partial_content else HTTPStatus.OK
+        self._note(url, status)
+        self.send_response(status)
+        self.send_header("Content-Type", "application/octet-stream")
+        self.send_header("Content-Length", str(last - first + 1))
+        self.send_header("Accept-Ranges", "bytes")
+        self.send_header("ETag", artefact.etag)
+        self.send_header("Last-Modified", email.utils.formatdate(artefact.path.stat().st_mtime, usegmt=True))
+        if partial_content:
+            self.send_header("Content-Range", f"bytes {first}-{last}/{size}")
+        self.send_header("Connection", "close")
+        self.end_headers()
+        if body:
+            with suppress(OSError), artefact.path.open("rb") as file:
+                self._body(file, first, last - first + 1, fault)
+
+    def _body(self, file: BinaryIO, first: int, count: int, fault: WebFault | None) -> None:
+        file.seek(first)
+        left = count if fault is None else min(count, fault.value)
+        while left > 0 and (data := file.read(min(_PIECE, left))):
+            self.wfile.write(data)
+            left -= len(data)
+        self.wfile.flush()
+        if fault is not None and fault.kind == "stall":
+            # Until the other side has had enough of it.
+            self.connection.settimeout(None)
+            while not self.site.ended.is_set() and self.rfile.read(1):
+                pass
+
+
+def host_of(url: str) -> str:
+    """The host name of a URL."""
+    return urlsplit(url).hostname or ""
+
+
+@contextmanager
+def faulty(site: Site, *faults: WebFault) -> Iterator[None]:
+    """Set faults, and drop what is left of them afterwards."""
+    for fault in faults:
+        site.fault(fault)
+    try:
+        yield
+    finally:
+        site.clear()
