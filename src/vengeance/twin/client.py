@@ -196,7 +196,7 @@ class Twin:
 
         + how: of a pull: ``fail_at`` (the download gives up), ``stall`` (nothing comes for 30 seconds of the twin's
           time), ``cut`` (the connection ends), each at ``percent`` of the biggest layer; ``offline``, ``corrupt``.
-          ``busy``: requests find the queue full. ``no_server``: the tray app starts without a server. ``clear`` ends all
+          ``busy``: requests find the queue full. ``no_server``: the tray app starts no server. ``clear`` ends all
         + times: how many pulls, requests or starts it hits
         """
         return self.fault("ollama", how=how, **fields)
