@@ -160,6 +160,7 @@ class _Restart:
             except SignInRefused as error:
                 self.refusals += 1
                 self.seen = str(error)
+                pause = LONGEST_PAUSE
                 if self.refusals >= REFUSALS:
                     raise RestartFailed(
                         f"the sign-in was refused {REFUSALS} times after the restart: {error}"
