@@ -124,6 +124,12 @@ def test_a_password_that_nobody_gave_is_asked_for_in_a_sentence() -> None:
         run({"account": ACCOUNT, "task": None}, password=None)
 
 
+def test_a_password_that_cannot_be_read_is_asked_for_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NO_PASSWORD", raising=False)
+    with pytest.raises(OperationValueError, match="the environment variable NO_PASSWORD is not set"):
+        run({"account": ACCOUNT, "task": None}, password=Secret.from_environment("NO_PASSWORD"))
+
+
 def test_a_new_task_is_written_with_the_password_apart() -> None:
     done = run({"account": ACCOUNT, "task": None})
     given = sent(done)

@@ -19,7 +19,6 @@ from vengeance.operations.refusal import refuse
 from vengeance.powershell import Script
 from vengeance.powershell.tasks import Task, TaskDefinition
 from vengeance.secret import Secret
-from vengeance.winrm.settings import SettingsError
 
 
 @operation()
@@ -131,7 +130,7 @@ def scheduled_task(
     if not _changes(task, known, wanted, running, renew):
         host.noop(f"task \\vengeance\\{task} is as it should be")
         return
-    secrets = {"password": (password.reveal() if password else _own_password())} if logon == "password" else {}
+    secrets = {"password": _reveal(password)} if logon == "password" else {}
     yield Script(
         "Set-Task",
         {"name": task, "definition": {**wanted}, "running": running, "renew": renew, "password": None},  # type: ignore[dict-item]
@@ -170,9 +169,15 @@ def _changes(task: str, known: Task | None, wanted: TaskDefinition, running: boo
     return bool(different) or renew or moves
 
 
-def _own_password() -> str:
+def _reveal(password: Secret | None) -> str:
     data = {name: host.data.get(name) for name in winrm_data_meta}
     try:
-        return password_reader(data, host.name)()  # type: ignore[arg-type]
-    except SettingsError as error:
+        text = password.reveal() if password is not None else password_reader(data, host.name)()  # type: ignore[arg-type]
+    except ValueError as error:
         raise OperationValueError(f"{error}; a task with logon='password' needs it, logon='s4u' does not.") from None
+    if not text:
+        raise OperationValueError(
+            f"{host.name} signs in with {data['winrm_transport']}, so there is no password for Windows to keep: give the "
+            "task a password=Secret..., or logon='s4u'."
+        )
+    return text
