@@ -177,7 +177,7 @@ def _reveal(password: Secret | None) -> str:
         raise OperationValueError(f"{error}; a task with logon='password' needs it, logon='s4u' does not.") from None
     if not text:
         raise OperationValueError(
-            f"{host.name} signs in with {data['winrm_transport']}, so there is no password for Windows to keep: give the "
-            "task a password=Secret..., or logon='s4u'."
+            f"{host.name} signs in with {data['winrm_transport']}, so there is no password for Windows to keep: "
+            "give the task a password=Secret..., or logon='s4u'."
         )
     return text
