@@ -1,20 +1,60 @@
-"""How Ollama on Windows listens, and how long it keeps models in VRAM."""
+"""Ollama: installed, set, started with or without a logon, proved by what really runs; then its models."""
 
 from pyinfra import host
 
-from vengeance.operations import settings, windows
+from vengeance.operations import ollama, settings
 
 settings.check_host()
 
 if "windows" in host.groups:
-    windows.environment(
-        name="Ollama's variables for everybody",
-        variables=host.data.ollama_machine_variables,
-        level="machine",
+    log = rf"{host.data.work_folder}\ollama\server.log"
+    address = ollama.asked_at(host.data.ollama_machine_variables, host.data.ollama_user_variables)
+
+    ollama.installed(
+        name=f"Ollama {host.data.ollama_version}",
+        version=host.data.ollama_version,
+        sha256=host.data.ollama_sha256,
+        signer=host.data.ollama_signer,
+        package=host.data.ollama_package,
+        url=host.data.ollama_url,
+        path=host.data.ollama_path,
+        downloads=rf"{host.data.work_folder}\downloads",
+        proxy=host.data.download_proxy,
     )
 
-    windows.environment(
-        name="Ollama's variables of the user",
-        variables=host.data.ollama_user_variables,
-        level="user",
+    ollama.settings(
+        name="Ollama's variables, and whether it updates itself",
+        machine_variables=host.data.ollama_machine_variables,
+        user_variables=host.data.ollama_user_variables,
+        autostart=host.data.ollama_autostart,
+        auto_update=host.data.ollama_auto_update,
+    )
+
+    ollama.autostart(
+        name=f"Ollama starts at {host.data.ollama_autostart}",
+        start=host.data.ollama_autostart,
+        package=host.data.ollama_package,
+        path=host.data.ollama_path,
+        logon=host.data.task_logon,
+        password=host.data.task_password,
+        log=log,
+    )
+
+    ollama.restarted(
+        name="Ollama runs with these variables",
+        start=host.data.ollama_autostart,
+        version=host.data.ollama_version,
+        address=address,
+        port=host.data.ollama_port,
+        log=log,
+    )
+
+    ollama.models(
+        name="Ollama's models",
+        models=host.data.ollama_models,
+        prune=host.data.ollama_models_prune,
+        address=address,
+        port=host.data.ollama_port,
+        timeout=host.data.ollama_pull_timeout,
+        log=log,
     )

@@ -52,6 +52,8 @@ _SAFE = (0, 23, 3)
 # cmd.exe reads these in a task's command line also inside of quotes.
 _CMD_SIGNS = re.compile(r'[%"\r\n\0]')
 _APP_SETTLES_WITHIN = 30.0
+_BEGINS_WITHIN = 30.0
+_LOOKS_FOR_A_START = 5
 _LOOK_EVERY = 1.0
 
 
@@ -82,6 +84,12 @@ def check_server(address: str, port: int) -> None:
         raise OperationValueError(f"A port is a number from 1 to 65535, not {port!r}.")
 
 
+def asked_at(machine_variables: Mapping[str, str], user_variables: Mapping[str, str]) -> str:
+    """Return the address at which a program on the box reaches a server with these variables."""
+    values = {name.upper(): value for level in (machine_variables, user_variables) for name, value in level.items()}
+    return ollama_server.where_to_ask(values.get("OLLAMA_HOST", ""))[0]
+
+
 def check_models(models: Sequence[Mapping[str, object]]) -> list[ollama_models.Model]:
     """Read the models of the group data; raise OperationValueError for what cannot be meant."""
     try:
@@ -101,6 +109,7 @@ def installed(
     package: Kind = "setup",
     url: str | None = None,
     path: str | None = None,
+    downloads: str = DOWNLOADS,
     proxy: str | None = None,
     timeout: int = 3600,
 ) -> Generator[PyinfraCommand, None, None]:
@@ -113,6 +122,7 @@ def installed(
     + package: ``setup`` is OllamaSetup.exe with the tray app, ``zip`` the server alone
     + url: where it is downloaded from, None for the release of that version on GitHub
     + path: folder, None for the installer's own (%LOCALAPPDATA%\\Programs\\Ollama) or C:\\Program Files\\Ollama
+    + downloads: folder on the box for what is downloaded
     + proxy: through which the box downloads, None for none
     + timeout: seconds for the download, and again for the installation
 
@@ -152,7 +162,7 @@ def installed(
         host.noop(f"Ollama {version} is installed in {present['folder']}")
         return
     host.log(f"Ollama: {present['version'] if present else '(not installed)'} -> {version}")
-    file = f"{DOWNLOADS}\\ollama-{version}\\{_FILES[package]}"
+    file = f"{downloads}\\ollama-{version}\\{_FILES[package]}"
     yield from windows.download._inner(
         url=url or f"https://github.com/ollama/ollama/releases/download/v{version}/{_FILES[package]}",
         dest=file,
@@ -405,6 +415,7 @@ def _shown(value: str | None) -> str:
 @operation()
 def autostart(
     start: Start = "boot",
+    package: Kind = "setup",
     path: str | None = None,
     logon: Literal["password", "s4u"] = "password",
     password: Secret | None = None,
@@ -415,7 +426,8 @@ def autostart(
 
     + start: ``boot``: a task runs the server and nothing else, in session 0; ``logon``: the tray app, from the Startup
       folder, starts it when the account signs in
-    + path: folder of the zip, None where the installer was used
+    + package: as ``installed`` has it
+    + path: folder of the zip, None for C:\\Program Files\\Ollama
     + logon: how the task signs in: ``password`` or ``s4u``
     + password: of the account, None for the connection's own
     + log: file of the task's server; the one before is kept beside it
@@ -431,27 +443,29 @@ def autostart(
         ollama.autostart(name="Ollama answers with nobody logged on", start="boot")
     """
     check_start(start)
+    if package not in _FILES:
+        raise OperationValueError(f"Ollama comes as setup (with the tray app) or as zip, not as {package!r}.")
+    if package == "zip" and start == "logon":
+        raise OperationValueError(
+            "Ollama's zip has no tray app to start at logon: say start='boot', or package='setup'."
+        )
     if _CMD_SIGNS.search(log) or not re.match(r"[A-Za-z]:\\[^\\]+\\", log):
         raise OperationValueError(f'log is a full path in a folder, without % and ", not {log!r}.')
-    found = host.get_fact(facts.Installation, folder=path)
+    found = host.get_fact(facts.Installation, folder=(path or ARCHIVE_FOLDER) if package == "zip" else None)
     app = host.get_fact(facts.Settings)
     if found is None or app is None:
         return  # it could not be read: pyinfra has said so and failed the host
-    package = found["archive"] if path is not None and found["archive"] is not None else found["setup"]
-    if package is None:
+    there = found["archive"] if package == "zip" else found["setup"]
+    if there is None:
+        host.log(f"Ollama starts at: (nothing) -> {start}")
         yield refuse(f"{host.name} has no Ollama that could start at {start}: ollama.installed comes first.")
         return
-    if start == "logon" and package == found["archive"]:
-        yield refuse(
-            f"{host.name} has Ollama from its zip, which has no tray app: say autostart='boot', or package='setup'."
-        )
-        return
-    if _CMD_SIGNS.search(package["folder"]):
-        yield refuse(f'{host.name} has Ollama in {package["folder"]}, and cmd.exe cannot take % or " in a path.')
+    if _CMD_SIGNS.search(there["folder"]):
+        yield refuse(f'{host.name} has Ollama in {there["folder"]}, and cmd.exe cannot take % or " in a path.')
         return
     if app["starts_at_logon"] != (start == "logon"):
         host.log(f"link in the Startup folder: {app['starts_at_logon']} -> {start == 'logon'}")
-        yield Script("Set-OllamaStartup", {"present": start == "logon", "folder": package["folder"]})
+        yield Script("Set-OllamaStartup", {"present": start == "logon", "folder": there["folder"]})
     if start == "logon":
         yield from windows.scheduled_task._inner(task=TASK, present=False)
         return
@@ -459,16 +473,38 @@ def autostart(
         host.log("the tray app runs, and has the port: it is stopped")
         yield from _stop()
     yield from windows.scheduled_task._inner(task=APP_TASK, present=False)
-    yield from windows.scheduled_task._inner(
+    started = windows.scheduled_task._inner(
         task=TASK,
         command=r"C:\Windows\System32\cmd.exe",
-        arguments=server_arguments(package["folder"], log),
+        arguments=server_arguments(there["folder"], log),
         logon=logon,
         password=password,
         trigger="boot",
         running=True,
         description=f"Ollama's server with nobody logged on; it writes to {log}",
     )
+    changed = False
+    for command in started:
+        changed = True
+        yield command
+    if changed:
+        yield FunctionCommand(begins, [log], {})
+
+
+def begins(state: State, host: Host, log: str) -> bool:
+    """Give the task's server a moment to say where it listens; whether that is right is for ``restarted`` to tell."""
+    deadline = time.monotonic() + _BEGINS_WITHIN
+    missed = 0
+    while time.monotonic() < deadline and missed < _LOOKS_FOR_A_START:
+        found = host.get_fact(facts.Server, boot_log=log)
+        if found is None:
+            return False  # it could not be read: pyinfra has said so
+        if any(server["listening"] is not None for server in found["servers"]):
+            break
+        # cmd.exe comes first, and one that failed at once is not there any more.
+        missed += not found["servers"]
+        time.sleep(_LOOK_EVERY)
+    return True
 
 
 def server_arguments(folder: str, log: str) -> str:

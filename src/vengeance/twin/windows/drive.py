@@ -58,6 +58,8 @@ class DriveFile:
         """Append bytes; Win32Error DISK_FULL when there is no room, and nothing of them is written then."""
         self._drive.take(len(data), self._path)
         self._file.write(data)
+        # Windows shows it to others at once, as of a log that its program still writes.
+        self._file.flush()
 
     @property
     def host_file(self) -> BinaryIO:
