@@ -1,10 +1,32 @@
-"""Reads only, and stops with the command that mends it when the box cannot become what it should be."""
+"""Reads only, and stops with all that is in the way and what mends each, before anything is changed.
 
-from pyinfra import host
+What the stages after it mend by themselves is not in the way: no WSL, a feature that is off, a restart that waits.
+"""
 
-from vengeance.operations import settings, windows
+from pyinfra import host, inventory
+
+from vengeance.operations import preflight, settings, stage
 
 settings.check_host()
 
 if "windows" in host.groups:
-    windows.version(name="Windows is new enough", build=host.data.windows_build)
+    variables = {**host.data.ollama_machine_variables, **host.data.ollama_user_variables}
+
+    preflight.ready(
+        name="The box can become what it should be",
+        build=host.data.windows_build,
+        gpu=host.data.gpu_name,
+        driver=host.data.driver_lowest,
+        machine=host.data.wslconfig,
+        models_gb=sum(model["size_gb"] for model in host.data.ollama_models),
+        models_folder=variables.get("OLLAMA_MODELS"),
+        distro_folders=[
+            host.data.distro_path.format(name=each.data.wsl_distro)
+            for each in inventory.get_group("wsl", default=[])
+            if stage.same_machine(host, each)
+        ],
+        port=host.data.ollama_port,
+        expose=host.data.expose,
+        tailscale_wanted=host.data.tailscale_wanted,
+        envelope_kb=host.data.get("winrm_envelope_kb") or 500,
+    )

@@ -6,14 +6,17 @@ state of one box does not, so it is refused by a command that fails on that host
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from pyinfra import logger
 from pyinfra.api.command import FunctionCommand
 from pyinfra.api.host import Host
 from pyinfra.api.state import State
 
 
-def _say_and_fail(state: State, host: Host, sentence: str) -> bool:
-    host.log_styled(sentence, log_func=logger.error, fg="red")
+def _say_and_fail(state: State, host: Host, *sentences: str) -> bool:
+    for sentence in sentences:
+        host.log_styled(sentence, log_func=logger.error, fg="red")
     return False
 
 
@@ -23,3 +26,8 @@ def refuse(sentence: str) -> FunctionCommand:
     + sentence: what is wrong, where, the value seen, and what mends it
     """
     return FunctionCommand(_say_and_fail, [sentence], {})
+
+
+def refuse_all(sentences: Iterable[str]) -> FunctionCommand:
+    """Return a command that says each sentence on a line of its own and fails the host; see ``refuse``."""
+    return FunctionCommand(_say_and_fail, [*sentences], {})
