@@ -11,11 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pyinfra.api.command import FunctionCommand
 from pyinfra.api.exceptions import OperationValueError
 
 from tests.unit.operation_runs import Run, no_connection, run_operation
 from tests.unit.test_settings import DATA
-from vengeance.operations import settings, windows
+from vengeance.box import preflight
+from vengeance.facts import ollama as facts
+from vengeance.operations import ollama, settings, tailscale, windows, wsl
 from vengeance.secret import Secret
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -52,10 +55,16 @@ SETTINGS: list[tuple[dict[str, object], str]] = [
     ({"driver_lowest": "591"}, "driver_lowest: '591' is no version of NVIDIA's driver"),
     ({"windows_features": ["VirtualMachinePlattform"]}, "no feature 'VirtualMachinePlattform': did you mean Virtual"),
     ({"windows_features": ["Microsoft-Windows-Subsystem-Linux"]}, "VirtualMachinePlatform is missing"),
-    ({"work_folder": "ProgramData\\vengeance"}, "work_folder: 'ProgramData\\\\vengeance' is no full Windows path"),
+    ({"work_folder": "ProgramData\\vengeance"}, "work_folder: 'ProgramData\\\\vengeance' is not a full Windows path"),
     ({"work_folder": "C:\tools"}, "Python took a backslash and a letter for a sign. Write r before the quote"),
-    ({"download_proxy": "proxy.lan:3128"}, "download_proxy: 'proxy.lan:3128' is no proxy: write it as http://proxy"),
-    ({"download_proxy": "http://me:secret@proxy.lan:3128"}, "a proxy with a user or password in it would be shown"),
+    (
+        {"download_proxy": "proxy.lan:3128"},
+        "download_proxy: The proxy 'proxy.lan:3128' is no address that begins with http://",
+    ),
+    (
+        {"download_proxy": "http://me:secret@proxy.lan:3128"},
+        "The proxy holds a user name or password, which would be shown",
+    ),
     ({"reboot_timeout": 15}, "reboot_timeout: it is a number of seconds from 60 to 86400, not 15."),
     # tasks
     ({"task_logon": "passwrd"}, "task_logon: it is one of password, s4u, not 'passwrd': password?"),
@@ -88,7 +97,7 @@ SETTINGS: list[tuple[dict[str, object], str]] = [
     ({"ollama_package": "winget"}, "winget does not work in a session without a desktop"),
     (
         {"ollama_url": "http://example.com/OllamaSetup.exe"},
-        "ollama_url: 'http://example.com/OllamaSetup.exe' is no addr",
+        "ollama_url: the address 'http://example.com/OllamaSetup.exe' is no address that begins with https://",
     ),
     (
         {"ollama_url": "https://example.com/v0.33.0/OllamaSetup.exe"},
@@ -97,7 +106,7 @@ SETTINGS: list[tuple[dict[str, object], str]] = [
     ({"ollama_package": "zip", "ollama_sha256": A_HASH, "ollama_autostart": "logon"}, "the zip has no tray app"),
     ({"ollama_autostart": "service"}, "ollama.exe does not speak to the service manager: boot is a task"),
     ({"ollama_auto_update": True}, "ollama_auto_update: the tray app updates Ollama, and it does not run"),
-    ({"ollama_path": "D:Ollama"}, "ollama_path: 'D:Ollama' is no full Windows path"),
+    ({"ollama_path": "D:Ollama"}, "ollama_path: 'D:Ollama' is not a full Windows path"),
     ({"ollama_port": 114340}, "ollama_port: ports go from 1 to 65535, not 114340."),
     ({"ollama_port": 11435}, "ollama_port: it is 11435, and OLLAMA_HOST=0.0.0.0:11434 means 11434."),
     ({"ollama_user_variables": {"OLLAMA_KEEP_ALIVE": "5 minutes"}}, "OLLAMA_KEEP_ALIVE is a duration such as 5m"),
@@ -200,6 +209,13 @@ class NoFacts(dict[Any, Any]):
 
 
 WSL_EXE = r"C:\Program Files\WSL\wsl.exe"
+WSL = {name: WINDOWS[f"wsl_{name}"] for name in ("version", "url", "sha256", "product_code")}
+DISTRO = {
+    "distro": "Ubuntu",
+    "image_url": WINDOWS["distro_url"],
+    "image_sha256": WINDOWS["distro_sha256"],
+    "path": r"C:\WSL\Ubuntu",
+}
 OPERATIONS: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
     (windows.put, {"src": "x", "dest": "x.txt"}, "'x.txt' is not a full Windows path"),
     (windows.environment, {"variables": {"A": "1"}, "level": "system"}, "is machine or user, not 'system'"),
@@ -227,6 +243,34 @@ OPERATIONS: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
     ),
     (windows.scheduled_task, {"task": "a", "command": WSL_EXE, "priority": 11}, "priority is 0 .highest. to 10"),
     (windows.scheduled_task, {"task": "a", "command": WSL_EXE, "restart_count": 999}, "restart_count is 0 to 255"),
+    (windows.feature, {"feature": "Virtual Machine Platform"}, "it is one word, as VirtualMachinePlatform"),
+    (windows.power, {"sleep": "no"}, "sleep is True or False, not 'no'"),
+    (windows.service, {"service": "WinRM", "running": False}, "Without the service WinRM this connection ends"),
+    (windows.service, {"service": "iphlpsvc", "start": "automatic"}, "not 'automatic'"),
+    (windows.reboot, {"reason": "windows_updates"}, "windows_update"),
+    (windows.directory, {"path": r"C:\a\..\b"}, "write the path that it leads to"),
+    (windows.download, {"url": "ftp://a.org/b", "dest": r"C:\b", "sha256": A_HASH}, "begins with https://"),
+    (windows.download, {"url": "https://a.org/b", "dest": r"C:\b", "sha256": "abc"}, "is no SHA-256: it has 64 hex"),
+    (windows.installer, {"path": r"C:\a.exe", "arguments": "/S", "product": "a"}, "are a list of texts, not the text"),
+    (windows.firewall_rule, {"rule": "a", "port": 0, "remote_addresses": ["Any"]}, "1 to 65535"),
+    (windows.firewall_rule, {"rule": "a", "port": 80}, "Who may reach port 80. Give remote_addresses"),
+    (windows.firewall_rule, {"rule": "a", "port": 80, "remote_addresses": "Any"}, "is a list of texts"),
+    (windows.reserved_port, {"port": 70000}, "65535"),
+    (windows.port_proxy, {"listen_address": "0.0.0.0", "listen_port": 8080}, "0.0.0.0"),
+    (tailscale.serve, {"port": 0}, "1 to 65535"),
+    (ollama.installed, {"version": "latest", "sha256": A_HASH}, "three numbers, as 0.34.1, not 'latest'"),
+    (ollama.settings, {"machine_variables": {"OLLAMA_DEVICE": "1"}, "user_variables": {}}, "CUDA_VISIBLE_DEVICES"),
+    (ollama.autostart, {"start": "service"}, "starts at boot or at logon, not 'service'"),
+    (ollama.models, {"models": [{"name": "qwen 2.5"}]}, "'qwen 2.5' is no name of a model: it is written model:tag"),
+    (ollama.models, {"models": [{"name": "a:b", "size_gb": "47 GB"}]}, "size_gb of a:b is a number of GB above 0"),
+    (ollama.unloaded, {"models": ["qwen2.5:3b:x"]}, "is no name of a model"),
+    (wsl.installed, {**WSL, "version": "2.0.0"}, "WSL 2.0.0 cannot keep a distro up"),
+    (wsl.installed, {**WSL, "url": "https://aka.ms/wsl.msix"}, "is no MSI"),
+    (wsl.config, {"settings": {"wsl2": {"memory": "24"}}}, "'24' is 24 bytes, and a distro needs 1 GB at least"),
+    (wsl.distro, {**DISTRO, "distro": "My Ubuntu"}, "'My Ubuntu'"),
+    (wsl.distro, {**DISTRO, "path": r"WSL\Ubuntu"}, "WSL"),
+    (wsl.user, {"user": "Big User"}, "'Big User'"),
+    (wsl.keepalive, {"distro": "Ubuntu", "logon": "interactive"}, "interactive"),
 ]
 
 
@@ -236,3 +280,26 @@ def test_wrong_arguments_are_refused_before_anything_is_asked(
 ) -> None:
     with pytest.raises(OperationValueError, match=sentence):
         run_operation(operation, NoFacts(), **arguments)
+
+
+# --- sizes that cannot fit -----------------------------------------------------------------------------------
+
+
+def test_models_that_do_not_fit_on_the_disk_are_refused_before_the_first_is_pulled() -> None:
+    found = {
+        facts.Models: {},
+        facts.Storage: {"folder": r"C:\Users\Steam\.ollama\models", "free_bytes": 60 * 10**9, "partial_bytes": 0},
+    }
+    run = run_operation(ollama.models, found, models=MODELS)
+    (refused,) = run.commands
+    assert isinstance(refused, FunctionCommand)
+    sentence = str(refused.args[0])
+    assert "the models that are missing take 104.9 GB (qwen2.5:72b 47.0 GB" in sentence
+    assert "only 60.0 GB are free" in sentence
+    assert "Nothing was pulled" in sentence
+
+
+def test_memory_that_does_not_fit_into_the_box_is_told_with_what_would() -> None:
+    (sentence,) = preflight.memory(32 << 30, 16, {"wsl2": {"memory": "30GB"}})
+    assert "gives the distro 30GB of memory, and the box has 32 GB" in sentence
+    assert "set [wsl2] memory to" in sentence

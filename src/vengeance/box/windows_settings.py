@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import difflib
-import ntpath
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from vengeance.box import firewall, ollama_environment, ollama_models, ollama_server, wslconfig
+from vengeance.box import (
+    downloads,
+    firewall,
+    ollama_environment,
+    ollama_models,
+    ollama_server,
+    windows_paths,
+    wslconfig,
+)
 
 LOWEST_OLLAMA = (0, 23, 3)
 """The first that checks the signature of its own updates (CVE-2026-42248, CVE-2026-42249)."""
@@ -108,26 +115,20 @@ def check_sha256(value: str) -> None:
 
 
 def check_path(value: str) -> None:
-    """Check that a path is a full one on a drive. Raises ValueError."""
-    drive, rest = ntpath.splitdrive(value)
-    if not re.fullmatch(r"[A-Za-z]:", drive) or not rest.startswith("\\"):
-        if any(ord(letter) < 32 for letter in value):
-            raise ValueError(
-                f"{value!r} is no path: Python took a backslash and a letter for a sign. Write r before the quote, as "
-                r"in r'C:\tools\new'."
-            )
-        raise ValueError(f"{value!r} is no full Windows path: begin with a drive, as in r'D:\\Ollama'.")
-    if re.search(r'[<>"|?*\x00-\x1f]', rest) or ":" in rest or "/" in rest:
-        raise ValueError(f"{value!r} has a sign in it that no path of Windows has.")
+    """Check that a path is a full one of Windows. Raises ValueError."""
+    if any(ord(letter) < 32 for letter in value):
+        raise ValueError(
+            f"{value!r} is no path: Python took a backslash and a letter for a sign. Write r before the quote, as in "
+            r"r'C:\tools\new'."
+        )
+    windows_paths.check(value)
 
 
-def check_url(value: str) -> None:
-    """Check the address of a download. Raises ValueError."""
-    parts = urlsplit(value)
-    if parts.scheme != "https" or not parts.hostname or parts.path in ("", "/"):
-        raise ValueError(f"{value!r} is no address of a file over https.")
-    if parts.username or parts.password:
-        raise ValueError("an address with a user or password in it would be shown in logs: leave them out.")
+def check_file_url(value: str) -> None:
+    """Check the address of a file to download. Raises ValueError."""
+    downloads.check_url(value, "the address")
+    if urlsplit(value).path in ("", "/"):
+        raise ValueError(f"{value!r} is the address of a server: the file is missing.")
 
 
 def _build(value: int) -> None:
@@ -159,20 +160,6 @@ def _features(value: list[str]) -> None:
             )
     if "VirtualMachinePlatform" not in value:
         raise ValueError("VirtualMachinePlatform is missing, and WSL cannot start a distro without it.")
-
-
-def _proxy(value: str | None) -> None:
-    if value is None:
-        return
-    parts = urlsplit(value)
-    if parts.username or parts.password:
-        raise ValueError("a proxy with a user or password in it would be shown in logs: it has to do without.")
-    try:
-        right = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port is not None
-    except ValueError:
-        right = False
-    if not right or parts.path not in ("", "/"):
-        raise ValueError(f"{value!r} is no proxy: write it as http://proxy.lan:3128.")
 
 
 def _seconds(lowest: int, highest: int) -> Callable[[int], None]:
@@ -222,7 +209,7 @@ def _product_code(value: str) -> None:
 
 
 def _image(value: str) -> None:
-    check_url(value)
+    check_file_url(value)
     if not urlsplit(value).path.endswith(_DISTRO_IMAGES):
         raise ValueError(f"{value!r} is no image that WSL imports: it ends with one of {', '.join(_DISTRO_IMAGES)}.")
 
@@ -243,7 +230,7 @@ _CHECKS: dict[str, Callable[[Any], object]] = {
     "driver_lowest": _driver,
     "windows_features": _features,
     "work_folder": check_path,
-    "download_proxy": _proxy,
+    "download_proxy": downloads.check_proxy,
     "reboot_timeout": _seconds(60, _A_DAY),
     "task_logon": one_of(
         "password",
@@ -257,7 +244,7 @@ _CHECKS: dict[str, Callable[[Any], object]] = {
     "exposed_ports": _ports,
     "ollama_version": _version(LOWEST_OLLAMA, "the first to check the signature of its own updates"),
     "ollama_package": one_of("setup", "zip", instead={"winget": "winget does not work in a session without a desktop"}),
-    "ollama_url": _optional(check_url),
+    "ollama_url": _optional(check_file_url),
     "ollama_sha256": check_sha256,
     "ollama_signer": _text,
     "ollama_path": _optional(check_path),
@@ -268,7 +255,7 @@ _CHECKS: dict[str, Callable[[Any], object]] = {
     "ollama_models": ollama_models.declared,
     "ollama_pull_timeout": _seconds(60, _A_WEEK),
     "wsl_version": _version(LOWEST_WSL, "the first that can keep a distro running that nobody uses"),
-    "wsl_url": check_url,
+    "wsl_url": check_file_url,
     "wsl_sha256": check_sha256,
     "wsl_product_code": _product_code,
     "wslconfig": wslconfig.check,

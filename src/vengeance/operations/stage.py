@@ -71,7 +71,7 @@ def begins(of: str = "") -> Generator[PyinfraCommand, None, None]:
         yield refuse(f"{host.name} is left as it is now, because {', '.join(failed)} on the same machine has failed.")
         return
     for sentence in sentences:
-        host.log_styled(f"Stage {of} {sentence}", fg="blue")
+        host.log_styled(f"Stage {of}: {sentence}", fg="blue")
     if of and state.current_stage == StateStage.Execute:
         begun(state, host).append((host.executing_op_hash or "", of, time.monotonic()))
     host.noop("nothing to wait for")
