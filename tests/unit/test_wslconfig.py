@@ -132,11 +132,3 @@ def test_the_effect_is_read_from_inside() -> None:
     assert wslconfig.misfits(default, {"wsl2": {"swap": "0"}}) == ["swap is 8.0 GB, not 0"]
     assert wslconfig.misfits(default, {}) == []
     assert wslconfig.parse_machine(["sh: no such file"]) is None
-
-
-def test_what_does_not_fit_into_the_box_is_said() -> None:
-    settings: Any = {"wsl2": {"memory": "60GB", "processors": 32}}
-    memory, processors = wslconfig.too_large(settings, 64 * GB, 16, 8 * GB)
-    assert "leaves 4.0 GB of 64.0 GB of RAM" in memory
-    assert "processors=32 is more than the 16" in processors
-    assert wslconfig.too_large({"wsl2": {"memory": "24GB", "processors": 8}}, 64 * GB, 16, 8 * GB) == []

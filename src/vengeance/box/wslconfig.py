@@ -314,25 +314,5 @@ def misfits(machine: Machine, settings: Mapping[str, Mapping[str, Value]]) -> li
     return found
 
 
-def too_large(settings: Mapping[str, Mapping[str, Value]], memory: int, processors: int, left: int) -> list[str]:
-    """Say what of the settings does not fit into a box.
-
-    + memory: RAM of the box, bytes
-    + processors: logical processors of the box
-    + left: bytes that Windows itself should keep
-    """
-    wanted = settings.get("wsl2", {})
-    found: list[str] = []
-    if "memory" in wanted and (size := size_in_bytes(str(wanted["memory"]))) > memory - left:
-        rest = _gigabytes(max(0, memory - size))
-        found.append(
-            f"[wsl2] memory={wanted['memory']} leaves {rest} of {_gigabytes(memory)} of RAM to Windows, which needs "
-            f"{_gigabytes(left)} with Ollama"
-        )
-    if "processors" in wanted and isinstance(wanted["processors"], int) and wanted["processors"] > processors:
-        found.append(f"[wsl2] processors={wanted['processors']} is more than the {processors} that the box has")
-    return found
-
-
 def _gigabytes(size: int) -> str:
     return f"{size / (1 << 30):.1f} GB"

@@ -102,6 +102,7 @@ class WslService:
         self._scale = time_scale
         self.clock = clock or Clock()
         self.platform: Platform = _AlwaysOn()
+        self._machine_starts = 0
         self.box: Callable[[], Box] = lambda: box or Box()
         self._lock = threading.RLock()
         self._sessions: dict[str, _Session] = {}
@@ -172,6 +173,7 @@ class WslService:
     def state(self, sid: str) -> dict[str, Any]:
         """What can be seen of a user's session from outside.
 
+        machine_starts: how often a virtual machine was started, of any user
         graphics_restarts: how often WSLg has crashed and come back, every 104 s, as it does in session 0
         mixed_elevation: elevated and other programs use the same distros, in two mount namespaces
         """
@@ -189,6 +191,7 @@ class WslService:
             return {
                 "windows_session": None if session is None else session.windows_session,
                 "machine_runs": self.host.machine_runs,
+                "machine_starts": self._machine_starts,
                 "running": [one.name for one in self.registrations.registered(sid) if self.is_running(one)],
                 "graphics_restarts": crashes,
                 "mixed_elevation": session is not None and session.mixed,
@@ -205,6 +208,7 @@ class WslService:
         session.vm = read_settings(on_drive(self.host.drive_c, shown), self._default_timers, self.box(), shown)
         self.host.start_machine(session.vm.machine)
         session.machine_since = self.clock.seconds()
+        self._machine_starts += 1
         return session.vm.warnings
 
     def attach(self, sid: str, one: Registration, warn: Callable[[str], None] = lambda text: None) -> Instance:
