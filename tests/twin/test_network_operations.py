@@ -1,0 +1,442 @@
+"""Firewall, reserved and forwarded ports and Tailscale, from the operation to a connection that gets through or not.
+
+Who gets through is tried with real sockets and read from what the server says; settings are read from the registry.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.twin.linux_side import until
+from tests.twin.windows_box import Box
+from tests.twin.works_box import WorksHost
+from tests.twin.wsl_box import WslBox, wsl_box
+from vengeance.facts.windows import Listeners, NetworkProfiles
+from vengeance.operations import tailscale, windows
+from vengeance.twin.windows import network as net
+from vengeance.twin.windows.firewall import GROUP_POLICY_RULES, POLICY, RULES
+from vengeance.twin.windows.network import NetworkError
+from vengeance.twin.windows.port_proxy import ENTRIES
+from vengeance.twin.windows.state import RunningProcess, State
+
+PORT = 11434
+FOLDER = "C:\\Users\\Steam\\AppData\\Local\\Programs\\Ollama"
+OLLAMA = f"{FOLDER}\\ollama.exe"
+TAILNET = ["100.64.0.0/10", "fd7a:115c:a1e0::/48"]
+DECLARED: dict[str, Any] = {
+    "rule": "vengeance-ollama",
+    "port": PORT,
+    "remote_addresses": TAILNET,
+    "listener": "ollama.exe",
+    "remove_blocks": True,
+}
+EVERYBODY = {net.LOOPBACK: True, net.LAN_PEER: False, net.TAILNET_PEER: False, net.STRANGER: False}
+# Where each of them comes in.
+TO = {net.LOOPBACK: net.LOOPBACK, net.LAN_PEER: net.LAN, net.TAILNET_PEER: net.TAILNET, net.STRANGER: net.LAN}
+
+
+@pytest.fixture
+def box(tmp_path: Path) -> Iterator[Box]:
+    box = Box(tmp_path)
+    box.windows.boot()
+    yield box
+    box.windows.stop_all()
+    assert box.faults == []
+
+
+def hello(connection: socket.socket, peer: str) -> None:
+    connection.sendall(f"hello {peer}".encode())
+
+
+def listen(box: Box, address: str = net.ANY, port: int = PORT, session: int = 0) -> net.Listener:
+    """A server of the box; ``session`` above 0 is on somebody's desktop."""
+    box.windows.state.process_started(RunningProcess(4242, 4, OLLAMA, OLLAMA, "Steam", "", {}, session))
+    return box.windows.network.listen(pid=4242, image=OLLAMA, address=address, port=port, serve=hello)
+
+
+def gets_in(box: Box, source: str, port: int = PORT) -> bool:
+    """Whether a plain socket of this machine, bound to be that one, is answered."""
+    real = box.windows.network.real
+    bound = None if source == net.LOOPBACK else (real(source), 0)
+    to = (real(TO[source]), port)
+    with suppress(ConnectionError), socket.create_connection(to, 10, bound) as connection:
+        return connection.recv(100).startswith(b"hello")
+    return False
+
+
+def who_gets_in(box: Box, port: int = PORT) -> dict[str, bool]:
+    return {source: gets_in(box, source, port) for source in EVERYBODY}
+
+
+def rule(box: Box, name: str = "vengeance-ollama") -> str:
+    return box.windows.registry.text(RULES, name)
+
+
+def changed(box: Box, operation: Any, **arguments: Any) -> list[str]:
+    """The scripts that change something, in the order in which an operation ran them; all must succeed."""
+    host = WorksHost(box)
+    good, _ = host.run(operation, **arguments)
+    assert good, host.said
+    return [name for name in host.scripts if not name.startswith("Get-")]
+
+
+# --- firewall ------------------------------------------------------------------------------------------------------
+
+
+def test_nobody_but_the_box_gets_in_without_a_rule(box: Box) -> None:
+    listen(box)
+    assert who_gets_in(box) == EVERYBODY
+
+
+def test_the_tailnet_gets_in_and_a_stranger_does_not(box: Box) -> None:
+    box.windows.tailscale.set_unattended(True)
+    box.windows.firewall.remove("Tailscale-In")
+    listen(box)
+    assert who_gets_in(box) == EVERYBODY
+    assert changed(box, windows.firewall_rule, **DECLARED) == ["Set-FirewallRule"]
+    assert "|RA4=100.64.0.0/255.192.0.0|" in rule(box)
+    assert who_gets_in(box) == {**EVERYBODY, net.TAILNET_PEER: True}
+    assert changed(box, windows.firewall_rule, **DECLARED) == []
+    assert changed(box, windows.firewall_rule, **{**DECLARED, "remote_addresses": ["LocalSubnet"]}) == [
+        "Set-FirewallRule"
+    ]
+    assert who_gets_in(box) == {**EVERYBODY, net.LAN_PEER: True}
+    assert changed(box, windows.firewall_rule, rule="vengeance-ollama", port=PORT, present=False) == [
+        "Remove-FirewallRule"
+    ]
+    assert rule(box) == ""
+    assert who_gets_in(box) == EVERYBODY
+
+
+def test_a_rule_that_was_widened_by_hand_is_narrowed_again(box: Box) -> None:
+    changed(box, windows.firewall_rule, **DECLARED)
+    text = rule(box)
+    box.windows.registry.set(RULES, "vengeance-ollama", text.replace("RA4=100.64.0.0/255.192.0.0|", ""))
+    host = WorksHost(box)
+    host.run(windows.firewall_rule, **DECLARED)
+    assert "remote addresses fd7a:115c:a1e0::/48 -> 100.64.0.0/10, fd7a:115c:a1e0::/48" in " ".join(host.said)
+    assert rule(box) == text
+
+
+def test_a_dismissed_question_leaves_block_rules_that_beat_the_allow_rule_and_are_found_named_and_removed(
+    box: Box,
+) -> None:
+    box.windows.sessions.logon("Steam")
+    listen(box, session=1)
+    assert box.windows.firewall.questions == [OLLAMA]
+    box.windows.firewall.answer(allow=False)
+    declared = {**DECLARED, "remote_addresses": ["LocalSubnet"], "remove_blocks": False}
+    host = WorksHost(box)
+    host.run(windows.firewall_rule, **declared)
+    (warning,) = [text for text in host.said if "block rule" in text]
+    assert "'ollama.exe'" in warning
+    assert "Remove-NetFirewallRule -Name 'TCP Query User{" in warning
+    assert who_gets_in(box) == EVERYBODY
+    assert changed(box, windows.firewall_rule, **{**declared, "remove_blocks": True}) == ["Remove-FirewallRule"]
+    assert who_gets_in(box) == {**EVERYBODY, net.LAN_PEER: True}
+    assert changed(box, windows.firewall_rule, **{**declared, "remove_blocks": True}) == []
+
+
+def test_windows_asks_nobody_in_session_0_nor_where_a_rule_opens_the_port(box: Box) -> None:
+    listen(box).close()
+    changed(box, windows.firewall_rule, **DECLARED)
+    listen(box, session=1).close()
+    listen(box, net.LOOPBACK, 1234, session=1)
+    assert box.windows.firewall.questions == []
+
+
+def test_a_block_rule_that_somebody_made_on_purpose_is_named_and_kept(box: Box) -> None:
+    text = "v2.33|Action=Block|Active=TRUE|Dir=In|Protocol=6|LPort=11434|RA4=100.101.102.103|Name=Not this one|"
+    box.windows.registry.set(RULES, "{B10C}", text)
+    host = WorksHost(box)
+    host.run(windows.firewall_rule, **DECLARED)
+    assert any("'Not this one' ({B10C}) keeps 100.101.102.103/32 from port 11434" in text for text in host.said)
+    assert rule(box, "{B10C}") == text
+
+
+def test_tailscales_own_rule_opens_every_port_and_only_a_block_rule_closes_one(box: Box) -> None:
+    box.windows.tailscale.set_unattended(True)
+    listen(box)
+    assert gets_in(box, net.TAILNET_PEER)
+    narrow = {**DECLARED, "remote_addresses": ["100.64.0.7"]}
+    host = WorksHost(box)
+    host.run(windows.firewall_rule, **narrow)
+    assert any("allow rule Tailscale-In lets in" in text for text in host.said)
+    assert gets_in(box, net.TAILNET_PEER)
+    changed(box, windows.firewall_rule, rule="keep-out", port=PORT, remote_addresses=TAILNET, action="block")
+    assert not gets_in(box, net.TAILNET_PEER)
+
+
+def test_a_group_policys_rule_counts_too(box: Box) -> None:
+    changed(box, windows.firewall_rule, **{**DECLARED, "remote_addresses": ["Any"]})
+    listen(box)
+    assert gets_in(box, net.STRANGER)
+    text = "v2.33|Action=Block|Active=TRUE|Dir=In|Protocol=6|LPort=11434|Name=Policy|"
+    box.windows.registry.set(GROUP_POLICY_RULES, "{GPO}", text)
+    assert not gets_in(box, net.STRANGER)
+
+
+def test_a_rule_for_private_networks_does_not_count_in_a_public_one(box: Box) -> None:
+    listen(box)
+    declared = {**DECLARED, "remote_addresses": ["LocalSubnet"], "profiles": ["private"]}
+    changed(box, windows.firewall_rule, **declared)
+    assert not gets_in(box, net.LAN_PEER)
+    box.windows.firewall.set_category("Ethernet", "private")
+    assert gets_in(box, net.LAN_PEER)
+    assert WorksHost(box).fact(NetworkProfiles) == [
+        {"interface": "Ethernet", "network": "Network", "profile": "private"}
+    ]
+
+
+def test_a_firewall_that_is_off_lets_everybody_in_and_that_is_said(box: Box) -> None:
+    box.windows.registry.set(f"{POLICY}\\PublicProfile", "EnableFirewall", 0, "DWord")
+    listen(box)
+    assert gets_in(box, net.STRANGER)
+    host = WorksHost(box)
+    host.run(windows.firewall_rule, **DECLARED)
+    assert any("the firewall is off in public networks" in text for text in host.said)
+
+
+def test_who_listens_is_told_with_its_program(box: Box) -> None:
+    listen(box)
+    assert WorksHost(box).fact(Listeners, port=PORT) == [
+        {"address": net.ANY, "port": PORT, "pid": 4242, "process": "ollama.exe", "path": OLLAMA}
+    ]
+    assert WorksHost(box).fact(Listeners, port=1) == []
+
+
+# --- ports that Windows takes ----------------------------------------------------------------------------------------
+
+
+def restart(box: Box) -> None:
+    box.windows.stop_all()
+    box.windows.state.boot()
+    box.windows.boot()
+
+
+def test_a_port_that_nat_has_is_forbidden_and_set_aside_for_good(box: Box) -> None:
+    box.windows.port_ranges.unlucky = PORT
+    restart(box)
+    with pytest.raises(NetworkError) as forbidden:
+        listen(box)
+    assert forbidden.value.code == net.ACCESS_DENIED
+    host = WorksHost(box)
+    good, _ = host.run(windows.reserved_port, port=PORT)
+    assert good
+    (warning,) = host.said
+    assert "WinNAT holds 11400-11499" in warning
+    assert "wsl --shutdown" in warning
+    listen(box).close()
+    assert changed(box, windows.reserved_port, port=PORT) == []
+    restart(box)
+    listen(box)
+
+
+def test_a_port_is_set_aside_before_nat_takes_it(box: Box) -> None:
+    assert changed(box, windows.reserved_port, port=PORT) == ["Set-ReservedPort"]
+    box.windows.port_ranges.unlucky = PORT
+    restart(box)
+    listen(box).close()
+    assert changed(box, windows.reserved_port, port=PORT, present=False) == ["Set-ReservedPort"]
+    restart(box)
+    with pytest.raises(NetworkError):
+        listen(box)
+
+
+def test_without_leave_to_stop_nat_a_taken_port_is_refused_with_the_mend(box: Box) -> None:
+    box.windows.port_ranges.unlucky = PORT
+    restart(box)
+    host = WorksHost(box)
+    good, _ = host.run(windows.reserved_port, port=PORT, stop_winnat=False)
+    assert not good
+    assert "WinNAT holds 11400-11499 now. Reboot and run this again" in host.said[-1]
+    assert box.windows.port_ranges.persistent == []
+
+
+def test_a_range_that_somebody_else_set_aside_is_not_given_back(box: Box) -> None:
+    host = WorksHost(box)
+    good, _ = host.run(windows.reserved_port, port=50010, present=False)
+    assert not good
+    assert "delete excludedportrange tcp 50000 60" in host.said[-1]
+
+
+# --- Tailscale -----------------------------------------------------------------------------------------------------
+
+
+def test_without_unattended_tailscale_goes_with_a_logoff_and_does_not_come_with_a_boot(box: Box) -> None:
+    windows_, clock = box.windows, box.windows.clock
+    clock.advance(60)
+    assert net.TAILNET not in windows_.network.addresses
+    windows_.sessions.logon("Steam")
+    clock.advance(60)
+    assert net.TAILNET in windows_.network.addresses
+    windows_.sessions.logoff("Steam")
+    assert net.TAILNET not in windows_.network.addresses
+    restart(box)
+    clock.advance(60)
+    assert net.TAILNET not in windows_.network.addresses
+
+
+def test_with_unattended_tailscale_stays_over_a_logoff_and_comes_some_seconds_after_a_boot(box: Box) -> None:
+    windows_, clock = box.windows, box.windows.clock
+    assert changed(box, tailscale.settings, unattended=True) == ["Set-Tailscale"]
+    assert State(box.folder).section("tailscale")["unattended"] is True
+    assert net.TAILNET in windows_.network.addresses
+    assert changed(box, tailscale.settings, unattended=True) == []
+    windows_.sessions.logon("Steam")
+    windows_.sessions.logoff("Steam")
+    assert net.TAILNET in windows_.network.addresses
+    restart(box)
+    assert net.TAILNET not in windows_.network.addresses
+    with pytest.raises(NetworkError) as early:
+        listen(box, net.TAILNET)
+    assert early.value.code == net.NOT_AVAILABLE
+    clock.advance(60)
+    listen(box, net.TAILNET)
+    assert gets_in(box, net.TAILNET_PEER)
+
+
+def test_serve_reaches_what_listens_on_loopback_alone_without_a_firewall_rule(box: Box) -> None:
+    box.windows.tailscale.set_unattended(True)
+    box.windows.firewall.remove("Tailscale-In")
+    listen(box, net.LOOPBACK, 8080)
+    assert not gets_in(box, net.TAILNET_PEER, 8080)
+    assert changed(box, tailscale.serve, port=8080) == ["Set-TailscaleServe"]
+    assert who_gets_in(box, 8080) == {**EVERYBODY, net.TAILNET_PEER: True}
+    assert changed(box, tailscale.serve, port=8080) == []
+    restart(box)
+    listen(box, net.LOOPBACK, 8080)
+    box.windows.clock.advance(60)
+    assert gets_in(box, net.TAILNET_PEER, 8080)
+    assert changed(box, tailscale.serve, port=8080, present=False) == ["Set-TailscaleServe"]
+    assert not gets_in(box, net.TAILNET_PEER, 8080)
+
+
+def test_tailscale_exe_prints_the_json_that_the_facts_are_made_of(box: Box) -> None:
+    folder = "C:\\Program Files\\Tailscale"
+    assert box.run(".\\tailscale.exe serve --bg --tcp=8080 tcp://127.0.0.1:8080", cwd=folder).code == 0
+    assert '"TCPForward": "127.0.0.1:8080"' in box.run(".\\tailscale.exe serve status --json", cwd=folder).out
+    assert box.run(".\\tailscale.exe set --unattended", cwd=folder).code == 0
+    assert '"ForceDaemon": true' in box.run(".\\tailscale.exe debug prefs", cwd=folder).out
+    assert '"BackendState": "Running"' in box.run(".\\tailscale.exe status --json", cwd=folder).out
+
+
+def test_a_box_without_tailscale_is_told_what_to_install(box: Box) -> None:
+    box.windows.tailscale.installed = False
+    host = WorksHost(box)
+    good, _ = host.run(tailscale.settings)
+    assert not good
+    assert "https://tailscale.com/download/windows" in host.said[-1]
+    assert changed(box, tailscale.serve, port=8080, present=False) == []
+
+
+# --- portproxy -----------------------------------------------------------------------------------------------------
+
+FORWARDED: dict[str, Any] = {"listen_address": "tailscale", "listen_port": 8080}
+
+
+def test_a_forwarded_port_leads_to_loopback_for_those_whom_the_firewall_lets_in(box: Box) -> None:
+    box.windows.tailscale.set_unattended(True)
+    listen(box, net.LOOPBACK, 8080)
+    assert changed(box, windows.port_proxy, **FORWARDED) == ["Set-PortProxy"]
+    assert box.windows.registry.text(ENTRIES, f"{net.TAILNET}/8080") == "127.0.0.1/8080"
+    assert gets_in(box, net.TAILNET_PEER, 8080)
+    assert not gets_in(box, net.STRANGER, 8080)
+    assert changed(box, windows.port_proxy, **FORWARDED) == []
+    box.windows.firewall.remove("Tailscale-In")
+    assert not gets_in(box, net.TAILNET_PEER, 8080)
+    assert changed(box, windows.port_proxy, **FORWARDED, present=False) == ["Set-PortProxy"]
+    assert box.windows.registry.values(ENTRIES) == []
+    assert changed(box, windows.port_proxy, **FORWARDED, present=False) == []
+
+
+def test_a_forwarding_that_missed_its_address_at_boot_is_found_and_told_again(box: Box) -> None:
+    box.windows.tailscale.set_unattended(True)
+    changed(box, windows.port_proxy, **FORWARDED)
+    restart(box)
+    box.faults.clear()
+    listen(box, net.LOOPBACK, 8080)
+    box.windows.clock.advance(60)
+    assert not gets_in(box, net.TAILNET_PEER, 8080)
+    host = WorksHost(box)
+    host.run(windows.port_proxy, **FORWARDED)
+    assert any("nobody listens: IP Helper is told again" in text for text in host.said)
+    assert gets_in(box, net.TAILNET_PEER, 8080)
+    assert changed(box, windows.port_proxy, **FORWARDED) == []
+
+
+def test_a_stopped_ip_helper_is_started_for_it(box: Box) -> None:
+    box.windows.tailscale.set_unattended(True)
+    listen(box, net.LOOPBACK, 8080)
+    changed(box, windows.port_proxy, **FORWARDED)
+    box.windows.services.stop("iphlpsvc")
+    assert not gets_in(box, net.TAILNET_PEER, 8080)
+    assert changed(box, windows.port_proxy, **FORWARDED) == ["Set-PortProxy"]
+    assert gets_in(box, net.TAILNET_PEER, 8080)
+
+
+def test_a_forwarding_of_every_address_takes_the_port_that_wsls_own_needs(box: Box) -> None:
+    """Why it is refused."""
+    box.windows.registry.set(ENTRIES, "0.0.0.0/8080", "127.0.0.1/8080")
+    box.windows.port_proxies.read()
+    with pytest.raises(NetworkError) as taken:
+        listen(box, net.LOOPBACK, 8080)
+    assert taken.value.code == net.IN_USE
+
+
+def test_without_a_tailnet_address_a_forwarding_from_it_is_refused(box: Box) -> None:
+    host = WorksHost(box)
+    good, _ = host.run(windows.port_proxy, **FORWARDED)
+    assert not good
+    assert "has no tailnet address now" in host.said[-1]
+
+
+# --- what listens in the distro ----------------------------------------------------------------------------------
+
+SERVER = (
+    "import socket\n"
+    "server = socket.create_server(('127.0.0.1', 8080))\n"
+    "while True:\n"
+    "    one, _ = server.accept()\n"
+    "    one.sendall(b'hello from the distro'); one.close()\n"
+)
+
+
+def start_server(box: WslBox) -> Any:
+    (box.drive_c / "server.py").write_text(SERVER)
+    line = '"C:\\Program Files\\WSL\\wsl.exe" -d Ubuntu-24.04 -u root --cd / --exec /usr/bin/python3 /mnt/c/server.py'
+    child = box.windows.launch(line, user="Steam")
+    box.until_runs()
+    return child
+
+
+def heard(box: WslBox) -> bool:
+    """Whether the server in the distro answers, asked again while it starts."""
+    return until(lambda: gets_in(box, net.LOOPBACK, 8080), 60)
+
+
+def test_a_forwarding_to_loopback_and_serve_reach_the_distro_also_after_it_has_started_again() -> None:
+    with wsl_box() as box:
+        if not box.host.abilities.network:
+            pytest.skip("the distro shares this machine's network here")
+        box.windows.tailscale.set_unattended(True)
+        box.windows.firewall.set_category("Ethernet", "private")
+        changed(box, windows.port_proxy, listen_address=net.LAN, listen_port=8080)
+        changed(box, windows.firewall_rule, rule="vllm", port=8080, remote_addresses=["LocalSubnet"])
+        changed(box, tailscale.serve, port=8080)
+        for _ in range(2):
+            child = start_server(box)
+            assert heard(box)
+            assert gets_in(box, net.LAN_PEER, 8080)
+            assert gets_in(box, net.TAILNET_PEER, 8080)
+            assert not gets_in(box, net.STRANGER, 8080)
+            child.terminate()
+            box.wsl("--shutdown")
+            box.windows.localhost_relay.look()
+            assert not gets_in(box, net.LOOPBACK, 8080)
