@@ -18,7 +18,7 @@ if "windows" in host.groups:
         gpu=host.data.gpu_name,
         driver=host.data.driver_lowest,
         machine=host.data.wslconfig,
-        models_gb=sum(model["size_gb"] for model in host.data.ollama_models),
+        models_gb=sum(model.get("size_gb") or 0 for model in host.data.ollama_models),
         models_folder=variables.get("OLLAMA_MODELS"),
         distro_folders=[
             host.data.distro_path.format(name=each.data.wsl_distro)

@@ -84,7 +84,8 @@ ollama_sha256 = "a92986c86ab6854675ffd1b725db7c0350d40755895c95c397c58d61014e14d
 # Organisation that must have signed it (Authenticode, O=).
 ollama_signer = "Ollama Inc."
 
-# Folder it is installed to. Default None: %LOCALAPPDATA%\Programs\Ollama of the account that signs in.
+# Folder it is installed to. Default None: %LOCALAPPDATA%\Programs\Ollama of the account that signs in; with the package
+# "zip", C:\Program Files\Ollama.
 ollama_path: str | None = None
 
 # When it starts: "boot" is a scheduled task that runs the server with nobody logged on, and no tray app; "logon" is
