@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from vengeance.twin.windows.features import PLATFORM as FEATURE
+from vengeance.twin.windows.installers import INSTALLERS
 from vengeance.twin.windows.program import INBOX_WSL, WSL, Run
 from vengeance.twin.windows.registry import LXSS
 from vengeance.twin.windows.sessions import SERVICES
@@ -103,6 +104,13 @@ class WslOnWindows:
         self._windows.state.install_wsl(version)
         self._windows.place_program(WSL)
         return 0
+
+
+def _package(windows: Windows, run: Run, said: Mapping[str, str]) -> int:
+    return windows.wsl.install(run, said["version"], said)
+
+
+INSTALLERS["wsl"] = _package
 
 
 def _numbers(version: str) -> list[int]:
