@@ -136,8 +136,8 @@ def test_an_update_says_beforehand_which_distros_it_stops(steps: list[Any]) -> N
         ({"url": "http://example.com/wsl.msi"}, "begins with https://"),
         ({"url": "https://example.com/wsl.msixbundle"}, "is no MSI"),
         ({"sha256": "a611"}, "'a611' is no SHA-256: it has 64 hex digits"),
-        ({"product_code": "497CB23D-8747-4047-A079-DD98E0EDFC18"}, "a GUID in braces"),
-        ({"folder": "vengeance"}, "is no full path of a Windows folder"),
+        ({"product_code": "497CB23D-8747-4047-A079-DD98E0EDFC18"}, "is no product code"),
+        ({"folder": "vengeance"}, "is not a full Windows path"),
     ],
 )
 def test_a_package_that_cannot_be_meant_is_refused(steps: list[Any], change: dict[str, Any], sentence: str) -> None:
@@ -239,9 +239,11 @@ def test_a_distro_name_that_wsl_exe_would_misread_is_refused(name: str) -> None:
             run_operation(operation_, box(), **given)
 
 
-@pytest.mark.parametrize("path", ["WSL", "C:", "C:\\WSL\\", 'C:\\a" "b', "\\\\server\\share\\x", "C:\\a\\..\\%TEMP%"])
+@pytest.mark.parametrize(
+    "path", ["WSL", "C:", "C:\\WSL\\", 'C:\\a" "b', "\\\\server\\share\\x", "C:\\a\\..\\b", "C:\\%TEMP%\\a"]
+)
 def test_a_folder_that_cannot_stand_on_a_command_line_is_refused(path: str) -> None:
-    with pytest.raises(OperationValueError, match="is no full path of a Windows folder"):
+    with pytest.raises(OperationValueError):
         run_operation(wsl.distro, box(), **{**IMAGE, "path": path})
 
 

@@ -6,7 +6,7 @@ import json
 import ntpath
 import re
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal
@@ -22,7 +22,7 @@ from pyinfra.api.state import State
 from pyinfra.context import host, state
 from pyinfra.operations import files, server
 
-from vengeance.box import wsl_conf, wslconfig
+from vengeance.box import downloads, installers, windows_paths, wsl_conf, wslconfig
 from vengeance.facts.windows import Feature, File
 from vengeance.facts.wsl import (
     WSL_EXE,
@@ -37,15 +37,13 @@ from vengeance.facts.wsl import (
 from vengeance.operations import windows
 from vengeance.operations.refusal import refuse
 from vengeance.operations.stage import same_machine
+from vengeance.operations.vllm import USER
 from vengeance.operations.work import name_of, run_work
 from vengeance.powershell import Script
 from vengeance.powershell.windows import WslInstallation
 from vengeance.secret import Secret
 
 _DISTRO = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_USER = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
-_HASH = re.compile(r"[0-9a-fA-F]{64}")
-_PRODUCT = re.compile(r"\{[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\}")
 _INSTALLED = 1
 OLDEST_WSL = (2, 5, 4)
 """The first with [general] instanceIdleTimeout (microsoft/WSL release notes 2.5.4); 2.0.0 was the first that can be
@@ -69,7 +67,7 @@ def check_distro(distro: str) -> None:
 
 def check_user(user: str) -> None:
     """Check the name of a Linux user by useradd's rules. Raises OperationValueError with a sentence."""
-    if not _USER.fullmatch(user):
+    if not USER.fullmatch(user) or len(user) > 32:
         raise OperationValueError(
             f"{user!r} is no name of a Linux user: it begins with a small letter and has small letters, digits, '-' "
             "and '_', at most 32, as steam."
@@ -86,38 +84,34 @@ def check_package(version: str, url: str, sha256: str, product_code: str) -> Non
     check_download(url, sha256)
     if not url.lower().endswith(".msi"):
         raise OperationValueError(f"{url!r} is no MSI: WSL is installed from the wsl.<version>.x64.msi of a release.")
-    if not _PRODUCT.fullmatch(product_code):
-        raise OperationValueError(
-            f"{product_code!r} is no product code of an MSI: it is a GUID in braces, as in "
-            "{497CB23D-8747-4047-A079-DD98E0EDFC18}."
-        )
+    _checked(lambda: installers.check_product_code(product_code))
 
 
 def check_download(url: str, sha256: str) -> None:
-    """Check an address and a hash. Raises OperationValueError with a sentence."""
-    parts = urlsplit(url)
-    if parts.scheme != "https" or not parts.hostname or not Path(parts.path).name:
-        raise OperationValueError(f"{url!r} is no address of a file: it begins with https:// and ends with its name.")
-    if not _HASH.fullmatch(sha256):
-        raise OperationValueError(f"{sha256!r} is no SHA-256: it has 64 hex digits. `sha256sum FILE` prints it.")
+    """Check the address of a file and its hash. Raises OperationValueError with a sentence."""
+    _checked(lambda: downloads.check_url(url))
+    if not Path(urlsplit(url).path).name:
+        raise OperationValueError(f"{url!r} is no address of a file: it ends with the file's name.")
+    _checked(lambda: downloads.check_sha256(sha256))
 
 
 def check_folder(path: str) -> None:
-    """Check a full Windows path that is put on wsl.exe's command line. Raises OperationValueError with a sentence."""
-    drive, rest = ntpath.splitdrive(path)
-    if not re.fullmatch(r"[A-Za-z]:", drive) or not re.fullmatch(r"(\\[^\\/:*?\"<>|\x00-\x1f%]+)+", rest):
-        raise OperationValueError(
-            f"{path!r} is no full path of a Windows folder: begin with a drive and end without a backslash, as in "
-            r"C:\WSL\Ubuntu-24.04."
-        )
+    """Check the full path of a folder that is named to wsl.exe. Raises OperationValueError with a sentence."""
+    _checked(lambda: windows_paths.check_file(path))
+    if "%" in path:
+        raise OperationValueError(f"{path!r} has a variable in it: write the path that it means.")
+
+
+def _checked(check: Callable[[], object]) -> None:
+    try:
+        check()
+    except ValueError as error:
+        raise OperationValueError(str(error)) from None
 
 
 def check_settings(settings: Mapping[str, Mapping[str, wslconfig.Value]]) -> None:
     """Check the settings of .wslconfig. Raises OperationValueError with a sentence."""
-    try:
-        wslconfig.check(settings)
-    except ValueError as error:
-        raise OperationValueError(str(error)) from None
+    _checked(lambda: wslconfig.check(settings))
 
 
 def parse_version(version: str) -> tuple[int, ...]:
