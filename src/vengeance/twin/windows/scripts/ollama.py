@@ -6,7 +6,6 @@ import contextlib
 import io
 import json
 import re
-import shutil
 import sqlite3
 import time
 import zipfile
@@ -358,7 +357,7 @@ def get_storage(run: Run, given: Given) -> Storage:
         partial = sum(each.size for each in drive.entries(f"{folder}\\blobs") if each.name.endswith("-partial"))
     else:
         partial = 0
-    free = drive.free_bytes if drive.free_bytes is not None else shutil.disk_usage(drive.folder).free
+    free = run.windows.machine.free_bytes
     return {"folder": folder, "free_bytes": free, "partial_bytes": partial}
 
 
