@@ -382,10 +382,9 @@ def _block(folder: Path) -> str:
         digest = hashlib.sha256(os.fsencode(folder)).digest()
         first = int.from_bytes(digest[:4], "big")
         for step in range(_TRIES):
-            number = (first + step) % (64 * 256)
-            block = f"127.{64 + number // 256}.{number % 256}"
-            if 64 + number // 256 == _TAKEN_BLOCK:
-                continue
+            number = (first + step) % (63 * 256)
+            second = 64 + number // 256
+            block = f"127.{second if second < _TAKEN_BLOCK else second + 1}.{number % 256}"
             claim = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
             try:
                 claim.bind((f"{block}.{_CLAIM[0]}", _CLAIM[1]))
