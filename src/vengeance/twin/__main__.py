@@ -26,6 +26,10 @@ faults, one or more at a time (numbers of requests count from when the rule is s
   refuse S           let no connection in for S seconds
   add-type           Add-Type fails, as where AppLocker blocks the compiler: the agent cannot start
   disk-full BYTES    only so many bytes more can be written to C:; 'off' takes that away
+  web-cut BYTES      --times downloads from the vendors are cut after so many bytes
+  web-stall BYTES    the same, and the server says nothing more instead
+  web-status N       --times downloads are answered with that HTTP status
+  installer CODE     --times installers end with that exit code: 1603, 1618 (busy), 1641, 3010, ...
   ollama-pull HOW    pulls of Ollama go wrong, --times of them: fail-at PERCENT, stall, cut, offline or corrupt
   ollama-busy        --times requests to Ollama find its queue full
   ollama-app         --times starts of Ollama's tray app start no server
@@ -143,6 +147,11 @@ def parse_faults(words: Sequence[str], action: str | None, times: int | None) ->
                 rule["percent"] = number("a percentage", 0, whole=False)
             elif how not in ("stall", "cut", "offline", "corrupt"):
                 raise ValueError(f"A pull goes wrong by fail-at PERCENT, stall, cut, offline or corrupt, not {how!r}.")
+        elif kind in ("web-cut", "web-stall", "web-status"):
+            what = "an HTTP status" if kind == "web-status" else "a number of bytes"
+            rule = {"kind": "web", "how": kind.removeprefix("web-"), "value": number(what, 0)}
+        elif kind == "installer":
+            rule = {"kind": "installer", "code": number("an exit code")}
         elif kind in ("ollama-busy", "ollama-app"):
             rule = {"kind": "ollama", "how": "busy" if kind == "ollama-busy" else "no_server"}
         elif kind in ("clear", "add-type"):
@@ -154,7 +163,7 @@ def parse_faults(words: Sequence[str], action: str | None, times: int | None) ->
                 rule["action"] = action
             if times is not None:
                 rule["times"] = times
-        if rule["kind"] == "ollama" and times is not None:
+        if rule["kind"] in ("ollama", "web", "installer") and times is not None:
             rule["times"] = times
         rules.append(rule)
     return rules

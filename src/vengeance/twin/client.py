@@ -187,7 +187,8 @@ class Twin:
 
         + kind: ``cut_before``, ``cut_after``, ``delay``, ``fault``, ``bad_request``, ``refuse`` with the fields of
           ``FaultRule``; ``disk_full`` with ``bytes`` (None ends it); ``add_type``; ``ollama`` as ``ollama_fault`` says;
-          ``clear`` ends all
+          ``web`` with ``how`` (cut, stall, status), ``value`` (bytes or status), ``times``; ``installer`` with ``code``
+          and ``times``; ``clear`` ends all
         """
         return self._object(self._ask({"do": "fault", "rule": {"kind": kind, **fields}}))
 

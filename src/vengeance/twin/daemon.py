@@ -32,6 +32,8 @@ from vengeance.twin.distro.settings import DistroSettings
 from vengeance.twin.distro.user_namespace import entering, hindrances, remove_tree
 from vengeance.twin.folders import control_socket
 from vengeance.twin.sources import fingerprint
+from vengeance.twin.vendors.site import WebFault
+from vengeance.twin.vendors.vendors import Vendors
 from vengeance.twin.windows.lxss import RegistryRegistrations
 from vengeance.twin.windows.model import Windows
 from vengeance.twin.windows.state import HOSTNAME, USER, WSL_VERSION, State, read_json, write_json
@@ -79,6 +81,7 @@ class Daemon:
         self._busy = threading.RLock()
         self._complaints: list[str] = []
         self._complaint = complaint
+        self._vendors: Vendors | None = None
         known = read_json(folder / "credentials.json")
         # Letters and digits only: it can be copied into any shell, URL or inventory as it is.
         self.password = known.get("password") or secrets.token_hex(12)
@@ -133,6 +136,7 @@ class Daemon:
         windows.passwords.check = lambda user, password: self.accounts.check(user, password) is not None
         self._complaints = [] if self._complaint is None else [self._complaint]
         self._register(service, host, state)
+        self._introduce_vendors(windows, host)
         return windows, host, service
 
     def _register(self, service: WslService, host: DistroHost, state: State) -> None:
@@ -154,6 +158,18 @@ class Daemon:
                 (self.folder / "registered").touch()
         except (DistroError, WslError, OSError) as error:
             self._complaints.append(f"The distro could not be built: {error}")
+
+    def _introduce_vendors(self, windows: Windows, host: DistroHost) -> None:
+        if self._vendors is None:
+            image: Path | None = None
+            with contextlib.suppress(DistroError):
+                image = host.tarball if self.with_distro else None
+            try:
+                self._vendors = Vendors(host.settings.cache, image)
+            except OSError as error:
+                self._complaints.append(f"The vendors' downloads cannot be served: {error}")
+                return
+        self._vendors.introduce(windows.web)
 
     def _serve(self, http_port: int, https_port: int) -> WsmanServer:
         def make(http: int, https: int) -> WsmanServer:
@@ -224,6 +240,7 @@ class Daemon:
                     *(gone if built and not bare and DISTRO not in [one.name for one in registered] else []),
                 ],
             },
+            "vendor": dict(self._vendors.served) if self._vendors is not None else {},
             "wsl": self.windows.wsl.state(USER),
             "ollama": self.windows.ollama.status(),
             "network": self.windows.network.status(),
@@ -231,7 +248,7 @@ class Daemon:
             "clock_ahead_seconds": round(self.clock.ahead),
             "logged_on": sorted(self.windows.sessions.desktops.values()),
             "disk_free_bytes": self.windows.drive.free_bytes,
-            "faults": [*self.faults.snapshot(), *self.windows.ollama.faults.snapshot()],
+            "faults": self._faults(),
             "shells": self.server.shells.snapshot(),
             "log": str(self.log_file),
             "control": str(self.control),
@@ -281,11 +298,18 @@ class Daemon:
             self.faults.clear()
             self.windows.state.set_free_bytes(None)
             self.windows.ollama.fault("clear")
+            self.windows.installers.clear()
+            if self._vendors is not None:
+                self._vendors.site.clear()
             self.windows.add_type_blocked = False
         elif kind == "add_type":
             self.windows.add_type_blocked = True
         elif kind == "ollama":
             self._ollama_fault(rule)
+        elif kind == "web":
+            self._web_fault(rule)
+        elif kind == "installer":
+            self._installer_fault(rule)
         elif kind == "disk_full":
             free = rule.get("bytes", 0)
             if free is not None and (not isinstance(free, int) or free < 0):
@@ -296,8 +320,31 @@ class Daemon:
                 self.faults.add(rule)
             except (TypeError, ValueError) as error:
                 raise ControlError(str(error)) from error
-        faults = [*self.faults.snapshot(), *self.windows.ollama.faults.snapshot()]
-        return {"faults": faults, "disk_free_bytes": self.windows.drive.free_bytes}
+        return {"faults": self._faults(), "disk_free_bytes": self.windows.drive.free_bytes}
+
+    def _faults(self) -> list[dict[str, Any]]:
+        return [
+            *self.faults.snapshot(),
+            *self.windows.ollama.faults.snapshot(),
+            *(self._vendors.faults() if self._vendors is not None else []),
+            *self.windows.installers.faults(),
+        ]
+
+    def _web_fault(self, rule: dict[str, Any]) -> None:
+        if self._vendors is None:
+            raise ControlError("This twin serves no downloads, so none can fail.")
+        fields = {name: value for name, value in rule.items() if name != "kind"}
+        try:
+            self._vendors.site.fault(WebFault(**fields))
+        except (TypeError, ValueError) as error:
+            raise ControlError(str(error)) from error
+
+    def _installer_fault(self, rule: dict[str, Any]) -> None:
+        fields = {name: value for name, value in rule.items() if name != "kind"}
+        try:
+            self.windows.installers.fault(**fields)
+        except (TypeError, ValueError) as error:
+            raise ControlError(str(error)) from error
 
     def _ollama_fault(self, rule: dict[str, Any]) -> None:
         fields = {name: value for name, value in rule.items() if name != "kind"}
@@ -483,6 +530,8 @@ class Daemon:
             self.server.stop()
             self.windows.stop_all()
             self.host.close()
+            if self._vendors is not None:
+                self._vendors.stop()
             self.log.close()
         self.control.unlink(missing_ok=True)
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import BinaryIO, Literal
 from urllib.parse import urlsplit
 
-Kind = Literal["cut", "stall", "status"]
+How = Literal["cut", "stall", "status"]
 _PIECE = 65536
 _RANGE = re.compile(r"bytes=(\d+)-(\d*)\Z")
 
@@ -25,20 +25,22 @@ _RANGE = re.compile(r"bytes=(\d+)-(\d*)\Z")
 class WebFault:
     """One fault of the vendors' servers.
 
-    kind: "cut": send ``value`` bytes of the body, then drop the connection; "stall": the same, then say nothing more;
+    how: "cut": send ``value`` bytes of the body, then drop the connection; "stall": the same, then say nothing more;
         "status": answer with that HTTP status
     times: how many requests for a file it hits, from the next one on
     """
 
-    kind: Kind
+    how: How
     value: int
     times: int = 1
 
     def __post_init__(self) -> None:
-        if self.kind not in ("cut", "stall", "status"):
-            raise ValueError(f"There is no fault {self.kind!r} of the web; use cut, stall or status.")
-        if self.value < 0 or self.times < 1:
+        if self.how not in ("cut", "stall", "status"):
+            raise ValueError(f"There is no fault {self.how!r} of the web; use cut, stall or status.")
+        if not isinstance(self.value, int) or self.value < 0 or not isinstance(self.times, int) or self.times < 1:
             raise ValueError("A fault of the web needs a number of bytes or a status, and at least one time.")
+        if self.how == "status" and not 400 <= self.value <= 599:
+            raise ValueError(f"The status of a failed request is 400 to 599, not {self.value}.")
 
 
 @dataclass(frozen=True)
@@ -158,7 +160,7 @@ class SiteHandler(http.server.BaseHTTPRequestHandler):
             self._empty(url, HTTPStatus.NOT_FOUND)
         else:
             fault = self.site.hit() if body else None
-            if fault is not None and fault.kind == "status":
+            if fault is not None and fault.how == "status":
                 self._empty(url, fault.value)
             else:
                 self._send(url, artefact, body, fault)
@@ -211,7 +213,7 @@ class SiteHandler(http.server.BaseHTTPRequestHandler):
             self.wfile.write(data)
             left -= len(data)
         self.wfile.flush()
-        if fault is not None and fault.kind == "stall":
+        if fault is not None and fault.how == "stall":
             # Until the other side has had enough of it.
             self.connection.settimeout(None)
             while not self.site.ended.is_set() and self.rfile.read(1):

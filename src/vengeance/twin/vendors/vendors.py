@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from vengeance.twin.distro.cache import built_once, key_of
 from vengeance.twin.ollama import package as ollama
@@ -87,6 +88,10 @@ class Vendors:
             web.names[name] = address
         web.proxies[PROXY] = self.proxy.address
         web.believe(self._certificates.authority)
+
+    def faults(self) -> list[dict[str, Any]]:
+        """The faults that can still hit, as JSON objects."""
+        return [{"kind": "web", "how": one.how, "value": one.value, "times": one.times} for one in self.site.faults()]
 
     def stop(self) -> None:
         """Close the ports."""

@@ -58,6 +58,28 @@ class Installers:
         windows.add_program(MSIEXEC, msiexec_exe)
         windows.place_program(MSIEXEC)
 
+    def fault(self, code: int, times: int = 1) -> None:
+        """Have the next ``times`` installers end with a code; 1618 is what a busy Windows Installer says.
+
+        ValueError for what cannot be one.
+        """
+        if not isinstance(code, int) or not 0 < code <= 0xFFFFFFFF or not isinstance(times, int) or times < 1:
+            raise ValueError(f"An installer ends with a code above 0, at least once, not {code!r} and {times!r} times.")
+        if code == BUSY:
+            self.busy += times
+        else:
+            self.codes += [code] * times
+
+    def clear(self) -> None:
+        """Nothing goes wrong any more."""
+        self.codes.clear()
+        self.busy = 0
+
+    def faults(self) -> list[dict[str, Any]]:
+        """What is still to go wrong, as JSON objects."""
+        codes: list[dict[str, Any]] = [{"kind": "installer", "code": code, "times": 1} for code in self.codes]
+        return codes + ([{"kind": "installer", "code": BUSY, "times": self.busy}] if self.busy else [])
+
     def next_code(self) -> int:
         """What the installer that runs now is to end with, 0 if nothing else was asked for."""
         return self.codes.pop(0) if self.codes else 0
@@ -193,18 +215,12 @@ def _wait_for_a_click(run: Run) -> None:
         run.job.sleep(0.05)
 
 
-def _wsl(windows: Windows, run: Run, said: Mapping[str, str]) -> int:
-    windows.state.install_wsl(said["version"])
-    return 0
-
-
 def _ollama(windows: Windows, run: Run, said: Mapping[str, str]) -> int:
     from vengeance.twin.ollama.setup import install
 
     return install(windows, run, said["version"], said.get("dir"))
 
 
-INSTALLERS["wsl"] = _wsl
 INSTALLERS["ollama"] = _ollama
 
 
