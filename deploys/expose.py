@@ -1,4 +1,4 @@
-"""Which ports of the box others reach, and how: the tailnet, its firewall rules, what is forwarded to 127.0.0.1."""
+"""Which ports of the box others reach, and how: rules of the firewall, and what is forwarded to 127.0.0.1."""
 
 from pyinfra import host
 
@@ -7,9 +7,6 @@ from vengeance.operations import settings, tailscale, windows
 settings.check_host()
 
 if "windows" in host.groups:
-    if host.data.tailscale_wanted:
-        tailscale.settings(name="Tailscale stays with nobody logged on", unattended=True)
-
     windows.firewall_rule(
         name="Ollama's port is open for those who may",
         rule="vengeance-ollama",

@@ -259,6 +259,18 @@ def test_without_leave_to_stop_nat_a_taken_port_is_refused_with_the_mend(box: Bo
     assert box.windows.port_ranges.persistent == []
 
 
+def test_a_port_that_a_program_uses_is_not_set_aside_and_that_is_said_without_harm(box: Box) -> None:
+    listener = listen(box)
+    host = WorksHost(box)
+    good, _ = host.run(windows.reserved_port, port=PORT)
+    assert good
+    assert f"{OLLAMA} listens on port {PORT} now" in host.said[0]
+    assert box.windows.port_ranges.persistent == []
+    listener.close()
+    assert changed(box, windows.reserved_port, port=PORT) == ["Set-ReservedPort"]
+    assert box.windows.port_ranges.persistent == [(PORT, PORT)]
+
+
 def test_a_range_that_somebody_else_set_aside_is_not_given_back(box: Box) -> None:
     host = WorksHost(box)
     good, _ = host.run(windows.reserved_port, port=50010, present=False)

@@ -236,6 +236,12 @@ def test_tailscale_that_is_not_there_or_not_signed_in_is_said_with_the_mend(stat
         assert sentence in str(command.args)
 
 
+def test_a_tailscale_that_is_not_required_is_only_warned_of() -> None:
+    done = run_operation(tailscale.settings, status(installed=False), required=False)
+    assert done.commands == []
+    assert "install it from https://tailscale.com/download/windows" in done.logged[0]
+
+
 def test_a_port_that_tailscale_serves_otherwise_is_left_alone() -> None:
     served = status(serve=[{"port": 443, "kind": "https", "target": None}])
     (command,) = run_operation(tailscale.serve, served, port=443).commands

@@ -23,7 +23,7 @@ def _missing(status: Tailscale) -> str | None:
     if not status["installed"]:
         return (
             f"{host.name} has no Tailscale: install it from https://tailscale.com/download/windows, and sign in, as "
-            "the Windows account that the deploy uses. Or say tailscale_wanted = False, and expose = 'none'."
+            "the Windows account that the deploy uses; or do without: tailscale_wanted = False, expose = 'none'."
         )
     if status["state"] in ("NeedsLogin", "NeedsMachineAuth"):
         return (
@@ -34,11 +34,12 @@ def _missing(status: Tailscale) -> str | None:
 
 
 @operation()
-def settings(unattended: bool = True) -> Generator[PyinfraCommand, None, None]:
+def settings(unattended: bool = True, required: bool = True) -> Generator[PyinfraCommand, None, None]:
     """
     Have Tailscale stay connected with nobody logged on to Windows, and warn of a key that will end.
 
     + unattended: whether it stays after a logoff, and comes with a boot that nobody logs on after
+    + required: whether the host is stopped when Tailscale is not installed or not signed in; else that is a warning
 
     **Example:**
 
@@ -52,8 +53,12 @@ def settings(unattended: bool = True) -> Generator[PyinfraCommand, None, None]:
     if status is None:
         return  # it could not be read: pyinfra has said so and failed the host
     missing = _missing(status)
-    if missing is not None:
+    if missing is not None and required:
         yield refuse(missing)
+        return
+    if missing is not None:
+        host.log(missing, logger.warning)
+        host.noop("Tailscale is left as it is")
         return
     if status["key_expiry"] is not None:
         _warn(status["key_expiry"])

@@ -5,7 +5,7 @@
 # out:  {"changed": true, "before": false, "after": true, "winnat_stopped": false, "reboot_required": false}
 #       before, after: whether the port was and is set aside
 #
-# A port in a range that somebody holds cannot be set aside: netsh fails with error 32 until the holder lets go. WinNAT lets
+# A port that somebody holds, a range or a program, cannot be set aside: netsh fails with error 32. WinNAT lets
 # its ranges go when it stops, and takes other ones when it starts. WSL's network goes through it, so a running distro may
 # have none until it is started again: https://github.com/microsoft/WSL/issues/9418
 # https://learn.microsoft.com/troubleshoot/windows-client/networking/udp-tcp-ports-reserved
@@ -59,7 +59,7 @@ if ($wanted.present -and -not $before) {
 elseif ($before -and -not $wanted.present) { $code = Set-Range 'delete' }
 $after = Test-Reserved
 if ($after -ne [bool] $wanted.present) {
-    throw "Port $port could not be changed: netsh.exe ended with $code. It lies in a range that Windows or another program holds."
+    throw "Port $port could not be changed: netsh.exe ended with $code. Windows or a program holds it."
 }
 
 $answer = [ordered] @{

@@ -191,7 +191,8 @@ def reserved_port(port: int, present: bool = True, stop_winnat: bool = True) -> 
     + stop_winnat: when NAT has the port already, stop NAT for the moment that it takes; a distro that runs may have no
       network afterwards until ``wsl --shutdown``. False refuses, and a reboot deals the ranges anew
 
-    A program that wants a port that NAT has gets error 10013, "access forbidden by its access permissions".
+    A program that wants a port that NAT has gets error 10013, "access forbidden by its access permissions". While a
+    program listens on the port it cannot be set aside: that is a warning, as the port works for now.
 
     **Example:**
 
@@ -215,6 +216,15 @@ def reserved_port(port: int, present: bool = True, stop_winnat: bool = True) -> 
             f"{host.name} has port {port} set aside in the range {held[0]}-{held[1]}, which was not made here: netsh "
             f"interface ipv4 delete excludedportrange tcp {held[0]} {held[1] - held[0] + 1}, or keep the port."
         )
+        return
+    users = _programs(port, None) if present else []
+    if users:
+        host.log(
+            f"{users[0]} listens on port {port} now, so it cannot be set aside, and some boot may give it to Windows' "
+            "own NAT: stop that program, run this again, and start it",
+            logger.warning,
+        )
+        host.noop(f"port {port} is in use")
         return
     taken = ports.holding([(one["first"], one["last"]) for one in found["active"] if not one["administered"]], port)
     if present and taken is not None:

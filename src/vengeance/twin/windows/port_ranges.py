@@ -83,8 +83,8 @@ class PortRanges:
         self.taken = []
 
     def set_aside(self, port: int) -> None:
-        """Set a port aside for good; SharingViolation when WinNAT has it."""
-        if self.is_taken(port):
+        """Set a port aside for good; SharingViolation when WinNAT or a program has it."""
+        if self.is_taken(port) or any(one.port == port for one in self._windows.network.listeners):
             raise SharingViolation
         if not any(first <= port <= last for first, last in self.persistent):
             self._memory["persistent"].append([port, port])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import ntpath
+from contextlib import suppress
 
 from vengeance.box import firewall as rules
 from vengeance.powershell.network import (
@@ -159,16 +160,16 @@ def set_reserved_port(run: Run, given: Given) -> ReservedPortChange:
             if given["stop_winnat"]:
                 ranges.stop()
                 stopped = True
-                ranges.set_aside(port)
-                ranges.start()
+                try:
+                    with suppress(SharingViolation):
+                        ranges.set_aside(port)
+                finally:
+                    ranges.start()
     elif before and not present:
         ranges.give_back(port)
     after = is_reserved()
     if after != present:
-        raise ScriptFailed(
-            f"Port {port} could not be changed: netsh.exe ended with 1. It lies in a range that Windows or another "
-            "program holds."
-        )
+        raise ScriptFailed(f"Port {port} could not be changed: netsh.exe ended with 1. Windows or a program holds it.")
     return {
         "changed": before != after,
         "before": before,
