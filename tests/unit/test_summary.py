@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import shlex
+import socket
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -12,7 +16,7 @@ from pyinfra.api.state import StateStage
 from tests.unit.operation_runs import run_operation
 from tests.unit.test_settings import DATA
 from vengeance.box import stages, summary
-from vengeance.operations import stage
+from vengeance.operations import reach, stage
 
 WINDOWS: dict[str, Any] = {**DATA["all"], **DATA["windows"]}
 DISTRO: dict[str, Any] = {**DATA["all"], **DATA["wsl"]}
@@ -89,7 +93,7 @@ def test_the_summary_tells_changes_and_times_by_stage() -> None:
 def test_the_lines_to_try_are_commands_with_the_boxs_address() -> None:
     lines = summary.to_try("100.98.226.75", WINDOWS, DISTRO)
     assert lines[0] == "curl http://100.98.226.75:11434/api/version"
-    assert "curl http://100.98.226.75:8080/health" in lines
+    assert "curl http://100.98.226.75:8080/v1/models" in lines
     for line in lines:
         assert shlex.split(line)[0] == "curl"
     chat = shlex.split(lines[1])
@@ -119,3 +123,64 @@ def test_what_is_left_for_a_person_follows_the_settings() -> None:
     assert summary.left_to_do("a", other, None) == [
         "After each restart of Windows somebody has to log on, or Ollama does not run."
     ]
+
+
+def test_what_was_told_is_not_told_again_when_nothing_changed() -> None:
+    assert summary.left_to_do("a", WINDOWS, DISTRO, changed=False) == []
+    assert len(summary.left_to_do("a", WINDOWS, DISTRO, "2027-02-01T08:00:00Z", changed=False)) == 1
+
+
+def test_many_changes_are_broken_into_lines_under_each_other() -> None:
+    lines = list(summary.what_changed([summary.Stage("wsl", 1, tuple(f"change number {n}" for n in range(12)))]))[1:]
+    assert len(lines) > 1
+    assert all(len(line) <= 100 for line in lines)
+    assert {len(line) - len(line.lstrip()) for line in lines[1:]} == {lines[0].index("change")}
+
+
+# --- what this machine sees ---------------------------------------------------------------------------------
+
+
+class Web(BaseHTTPRequestHandler):
+    """Answers everything with 404, which is an answer."""
+
+    def do_GET(self) -> None:
+        self.send_error(404)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Web) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_port
+        server.shutdown()
+
+
+def test_a_server_that_answers_anything_is_reached(port: int) -> None:
+    run = run_operation(reach.answers, {}, port=port, address_of_box="127.0.0.1", within=0)
+    assert run.commands == []
+    assert run.logged == []
+    assert run.noops == [f"http://127.0.0.1:{port}/ answers"]
+
+
+def test_a_server_that_does_not_answer_this_machine_is_a_warning_and_no_failure() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        run = run_operation(reach.answers, {}, port=port, address_of_box="127.0.0.1", within=0)
+    assert run.commands == []
+    (warned,) = run.logged
+    assert f"http://127.0.0.1:{port}/ does not answer this machine" in warned
+    assert "refused" in warned
+    assert "in remote_addresses" in warned
+
+
+def test_a_plan_asks_nobody() -> None:
+    run = run_operation(reach.answers, {}, StateStage.Prepare, port=1, address_of_box="192.0.2.1")
+    assert run.noops == ["asked when the deploy runs"]
+
+
+def test_an_ipv6_address_stands_in_brackets() -> None:
+    assert reach.url_of("fd7a::1", 80, "/x") == "http://[fd7a::1]:80/x"

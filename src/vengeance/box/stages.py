@@ -76,7 +76,11 @@ def _expose(settings: Mapping[str, Any]) -> str:
 
 
 def _verify(settings: Mapping[str, Any]) -> str:
-    return "asks the servers whether they answer. It changes nothing."
+    return "asks, from this machine, whether what it should reach answers. It changes nothing."
+
+
+def _verify_distro(settings: Mapping[str, Any]) -> str:
+    return "asks the server whether it answers, and waits while it loads its model. It changes nothing."
 
 
 SENTENCES: dict[str, dict[str, Sentence]] = {
@@ -87,7 +91,7 @@ SENTENCES: dict[str, dict[str, Sentence]] = {
     "cuda": {"wsl": _cuda},
     "vllm": {"wsl": _vllm},
     "expose": {"windows": _expose},
-    "verify": {"windows": _verify, "wsl": _verify},
+    "verify": {"windows": _verify, "wsl": _verify_distro},
 }
 """Stage -> side of the box -> what it does there. A stage does nothing on a side that it does not have."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,8 @@ from typing import Any
 from vengeance.box import ollama_server
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
+# pyinfra puts the host's name before each line.
+_WIDTH = 100
 _JSON = "-H 'Content-Type: application/json'"
 
 
@@ -45,8 +48,9 @@ def what_changed(stages: Sequence[Stage]) -> Iterator[str]:
         yield f"The box is as declared; nothing had to be changed ({total})."
     width = max((len(stage.name) for stage in stages), default=0)
     for stage in stages:
+        head = f"  {stage.name:<{width}}  {duration(stage.seconds):>10}  "
         what = "; ".join(stage.changed) or "no change"
-        yield f"  {stage.name:<{width}}  {duration(stage.seconds):>10}  {what}"
+        yield from textwrap.wrap(what, _WIDTH, initial_indent=head, subsequent_indent=" " * len(head))
 
 
 def to_try(address: str, windows: Mapping[str, Any], distro: Mapping[str, Any] | None) -> list[str]:
@@ -82,17 +86,21 @@ def _vllm_lines(address: str, windows: Mapping[str, Any], distro: Mapping[str, A
         return
     url = f"http://{_in_url(address)}:{port}"
     key = ' -H "Authorization: Bearer $VLLM_API_KEY"' if "VLLM_API_KEY" in distro["vllm_secrets"] else ""
-    yield f"curl {url}/health"
     yield f"curl{key} {url}/v1/models"
 
 
 def left_to_do(
-    address: str, windows: Mapping[str, Any], distro: Mapping[str, Any] | None, key_expiry: str | None = None
+    address: str,
+    windows: Mapping[str, Any],
+    distro: Mapping[str, Any] | None,
+    key_expiry: str | None = None,
+    changed: bool = True,
 ) -> list[str]:
     """Return sentences on what no deploy does for a person.
 
     + address, windows, distro: as for ``to_try``
     + key_expiry: when the box's key in the tailnet ends (ISO 8601), None for never or not known
+    + changed: whether the deploy changed something; if not, what was told before is not told again
     """
     sentences: list[str] = []
     if key_expiry is not None:
@@ -100,6 +108,8 @@ def left_to_do(
             f"The box leaves the tailnet on {key_expiry[:10]}, when its key ends: disable its key expiry in "
             "Tailscale's admin console."
         )
+    if not changed:
+        return sentences
     if windows["ollama_autostart"] == "boot":
         sentences.append(
             f"Restart the box once, log nobody on, and try the first line again: {address} has to answer by itself."

@@ -11,9 +11,9 @@ from pyinfra.api.operation import operation
 from pyinfra.api.state import State, StateStage
 from pyinfra.context import host, inventory, state
 
-from vengeance.box import summary, tailnet
+from vengeance.box import summary
 from vengeance.facts.tailscale import Status
-from vengeance.operations import stage
+from vengeance.operations import reach, stage
 from vengeance.operations.refusal import refuse
 
 
@@ -39,11 +39,6 @@ def _stages(state: State, host: Host, other: Host | None) -> list[summary.Stage]
     ]
 
 
-def _reached() -> str:
-    """Where this machine has just reached the box."""
-    return str(host.data.get("winrm_host") or host.name.rpartition("/")[2])
-
-
 @operation()
 def of_the_box(address: str | None = None) -> Generator[PyinfraCommand, None, None]:
     """
@@ -67,18 +62,22 @@ def of_the_box(address: str | None = None) -> Generator[PyinfraCommand, None, No
         host.noop("told by the Windows side when the deploy has run")
         return
     distro = next((other for other in inventory if "wsl" in other.groups and stage.same_machine(host, other)), None)
+    reached = reach.address(address)
     tailscale = host.get_fact(Status) if host.data.tailscale_wanted else None
-    reached = address or (tailscale and tailnet.address4(tailscale["addresses"])) or _reached()
+    key_expiry = tailscale["key_expiry"] if tailscale else None
     windows = host.data.dict()  # type: ignore[no-untyped-call]
     inside = distro.data.dict() if distro else None  # type: ignore[no-untyped-call]
-    first, *lines = summary.what_changed(_stages(state, host, distro))
+    done = _stages(state, host, distro)
+    first, *lines = summary.what_changed(done)
     host.log_styled(first, fg="green", bold=True)
     for line in lines:
         host.log(line)
     host.log_styled("Try first, from this machine:", bold=True)
     for line in summary.to_try(reached, windows, inside):
         host.log(f"  {line}")
-    host.log_styled("Left for you:", bold=True)
-    for line in summary.left_to_do(reached, windows, inside, tailscale["key_expiry"] if tailscale else None):
+    left = summary.left_to_do(reached, windows, inside, key_expiry, changed=any(one.changed for one in done))
+    if left:
+        host.log_styled("Left for you:", bold=True)
+    for line in left:
         host.log(f"  {line}")
     host.noop("a summary changes nothing")
