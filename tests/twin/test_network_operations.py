@@ -229,7 +229,8 @@ def test_a_port_that_nat_has_is_forbidden_and_set_aside_for_good(box: Box) -> No
     host = WorksHost(box)
     good, _ = host.run(windows.reserved_port, port=PORT)
     assert good
-    (warning,) = host.said
+    warning, done = host.said
+    assert done == "port 11434: free for all -> set aside"
     assert "WinNAT holds 11400-11499" in warning
     assert "wsl --shutdown" in warning
     listen(box).close()

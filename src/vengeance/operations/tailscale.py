@@ -65,7 +65,12 @@ def settings(unattended: bool = True, required: bool = True) -> Generator[Pyinfr
     if status["unattended"] == unattended:
         host.noop(f"Tailscale is {'' if unattended else 'not '}set to run unattended")
         return
+    host.log(f"Tailscale with nobody logged on: {_kept(status['unattended'])} -> {_kept(unattended)}")
     yield Script("Set-Tailscale", {"unattended": unattended})
+
+
+def _kept(unattended: bool) -> str:
+    return "stays connected" if unattended else "disconnected"
 
 
 def _warn(key_expiry: str) -> None:
@@ -112,6 +117,7 @@ def serve(port: int, target_port: int | None = None, present: bool = True) -> Ge
         if mine is None or mine["kind"] != "tcp":
             host.noop(f"Tailscale does not forward port {port}")
         else:
+            host.log(f"Tailscale's port {port}: {mine['target']} -> (not forwarded)")
             yield Script("Set-TailscaleServe", {"port": port, "target_port": None})
         return
     missing = _missing(status)
@@ -128,6 +134,5 @@ def serve(port: int, target_port: int | None = None, present: bool = True) -> Ge
     if mine is not None and mine["target"] in (wanted, f"localhost:{target}"):
         host.noop(f"Tailscale forwards port {port} to {wanted}")
         return
-    if mine is not None:
-        host.log(f"Tailscale's port {port}: {mine['target']} -> {wanted}")
+    host.log(f"Tailscale's port {port}: {'(not forwarded)' if mine is None else mine['target']} -> {wanted}")
     yield Script("Set-TailscaleServe", {"port": port, "target_port": target})

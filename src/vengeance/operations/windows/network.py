@@ -240,6 +240,7 @@ def reserved_port(port: int, present: bool = True, stop_winnat: bool = True) -> 
             "without network afterwards, until wsl --shutdown",
             logger.warning,
         )
+    host.log(f"port {port}: {'free for all -> set aside' if present else 'set aside -> free for all'}")
     yield Script("Set-ReservedPort", {"port": port, "present": present, "stop_winnat": stop_winnat})
 
 
@@ -279,10 +280,12 @@ def port_proxy(
     if found is None:
         return
     if not present:
-        for one in _forwarded(found["proxies"], listen_address, listen_port):
+        gone = _forwarded(found["proxies"], listen_address, listen_port)
+        if not gone:
+            host.noop(f"port {listen_port} of {listen_address} is not forwarded")
+        for one in gone:
+            host.log(f"{one['listen_address']}:{listen_port}: {_target(one)} -> (not forwarded)")
             yield _forwarding(one["listen_address"], listen_port, None, None)
-            return
-        host.noop(f"port {listen_port} of {listen_address} is not forwarded")
         return
     address = _own_address(listen_address)
     if address is None:
@@ -299,6 +302,9 @@ def port_proxy(
             host.noop(f"{address}:{listen_port} leads to {connect_address}:{target_port}")
             return
         host.log(f"{address}:{listen_port} is forwarded, but nobody listens: IP Helper is told again")
+    else:
+        before = "(not forwarded)" if mine is None else _target(mine)
+        host.log(f"{address}:{listen_port}: {before} -> {connect_address}:{target_port}")
     yield _forwarding(address, listen_port, connect_address, target_port)
 
 
@@ -317,6 +323,10 @@ def _forwarded(proxies: list[PortProxy], address: str, port: int) -> list[PortPr
         return ipaddress.ip_address(one["listen_address"]) in ipaddress.ip_network(tailnet.NETWORKS[0])
 
     return [one for one in proxies if one["listen_port"] == port and fits(one)]
+
+
+def _target(proxy: PortProxy) -> str:
+    return f"{proxy['connect_address']}:{proxy['connect_port']}"
 
 
 def _forwarding(address: str, port: int, target: str | None, target_port: int | None) -> Script:
