@@ -21,7 +21,7 @@ from pyinfra.api.operation import operation
 from pyinfra.api.state import State
 from pyinfra.context import host
 
-from vengeance.box import installers, ollama_models, ollama_server, windows_environment
+from vengeance.box import ollama_models, ollama_server, windows_environment
 from vengeance.facts import ollama as facts
 from vengeance.facts.windows import Environment, ScheduledTask
 from vengeance.operations import windows
@@ -49,6 +49,7 @@ _FILES = {"setup": "OllamaSetup.exe", "zip": "ollama-windows-amd64.zip"}
 _VERSION = re.compile(r"\d+\.\d+\.\d+(-rc\d+)?")
 # Before it the app installed updates without looking at their signature (CVE-2026-42248, CVE-2026-42249).
 _SAFE = (0, 23, 3)
+_FOLDER = re.compile(r"[A-Za-z]:\\[\w .()\\-]*[\w)\\-]")
 # cmd.exe reads these in a task's command line also inside of quotes.
 _CMD_SIGNS = re.compile(r'[%"\r\n\0]')
 _APP_SETTLES_WITHIN = 30.0
@@ -72,8 +73,10 @@ def check_package(package: str, version: str, path: str | None) -> None:
         raise OperationValueError(f"Ollama comes as setup (with the tray app) or as zip, not as {package!r}.")
     if not isinstance(version, str) or not _VERSION.fullmatch(version):
         raise OperationValueError(f"A version of Ollama has three numbers, as 0.34.1, not {version!r}.")
-    if path is not None and (not re.match(r"[A-Za-z]:\\[^\\]", path) or _CMD_SIGNS.search(path)):
-        raise OperationValueError(f'The folder of Ollama is a full path as D:\\Ollama, without % and ", not {path!r}.')
+    if path is not None and not _FOLDER.fullmatch(path):
+        raise OperationValueError(
+            f"The folder of Ollama is a full path as D:\\Ollama, of letters, digits, blanks and ._()-, not {path!r}."
+        )
 
 
 def check_server(address: str, port: int) -> None:
@@ -211,8 +214,10 @@ def set_up(file: str, version: str, path: str | None, timeout: int) -> FunctionC
 
     It runs also over the same version, which is what mends one with files missing.
     """
-    words = ["/VERYSILENT", "/NORESTART", "/SUPPRESSMSGBOXES", *([f"/DIR={path}"] if path else [])]
-    arguments = installers.command_line(words)
+    arguments = "/VERYSILENT /NORESTART /SUPPRESSMSGBOXES"
+    if path is not None:
+        # In the words of https://jrsoftware.org/ishelp/topic_setupcmdline.htm; check_package lets no quote in.
+        arguments += f' /DIR="{path.rstrip(chr(92))}"'
 
     def check(host: Host, result: Mapping[str, Any]) -> str | None:
         failed = complaint(host, "OllamaSetup.exe", result, timeout, "Its log: %TEMP%\\Setup Log*.txt on the box.")
