@@ -202,10 +202,11 @@ class Pulls:
         if self._store.has(layer.digest):
             yield tell(layer.size)
             return
+        last = self._store.completed(layer.digest)
         download = self._join(layer, fault)
         cut = fault.percent if fault is not None and fault.kind == "cut" else None
-        last = -1
         try:
+            yield tell(last)
             while True:
                 ended = self._await_news(download, last)
                 if download.error is not None:
