@@ -48,7 +48,7 @@ def main() -> int:
         ask = "curl -s -H 'Authorization: Bearer the-twins-api-key' http://127.0.0.1:8080/v1/models"
         lines += [
             "",
-            "Look at it:",
+            "Look at it, beside the curl lines above (vLLM's key here: export VLLM_API_KEY=the-twins-api-key):",
             f"  {PYTHON} -m vengeance.twin status",
             f"  {PYINFRA} fact vengeance.facts.windows.Environment --limit windows",
             f"  {PYINFRA} exec --limit windows -- hostname",
@@ -59,7 +59,8 @@ def main() -> int:
             f"  {PYINFRA} deploys/vllm.py --yes",
             "And end it, or bring it back to a new machine:",
             f"  {PYTHON} -m vengeance.twin down",
-            f"  {PYTHON} -m vengeance.twin reset",
+            f"  {PYTHON} -m vengeance.twin reset            (with WSL and an empty distro)",
+            f"  {PYTHON} -m vengeance.twin reset --bare     (a Windows that has just been installed)",
         ]
     except (TwinError, OSError) as error:
         print(f"vengeance: {error}", file=sys.stderr)

@@ -180,6 +180,12 @@ def test_a_typo_in_host_data_or_in_the_groups_of_the_distro_is_found_too() -> No
         settings.check(data, ["wsl"])
 
 
+def test_a_name_of_a_distro_that_wsl_cannot_take_is_found_in_the_inventory() -> None:
+    data = {**DATA["all"], **DATA["wsl"], "wsl_distro": "My Ubuntu"}
+    with pytest.raises(ValueError, match="wsl_distro: 'My Ubuntu'"):
+        settings.check(data, ["wsl"])
+
+
 def test_data_of_somebodys_own_deploys_is_left_alone() -> None:
     settings.check({**WINDOWS, "backup_target": "nas", "my_ports": [1], "_sudo": True}, ["windows"])
 

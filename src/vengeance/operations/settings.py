@@ -27,6 +27,7 @@ from vengeance.connectors.settings import winrm_data_meta
 from vengeance.connectors.wsl import wsl_data_meta
 from vengeance.operations.vllm import USER, revealed
 from vengeance.operations.windows import check_variables
+from vengeance.operations.wsl import check_distro
 from vengeance.secret import Secret
 
 _WINDOWS: dict[str, Any] = {
@@ -133,15 +134,20 @@ def check_folder() -> None:
 
 
 def check_host() -> None:
-    """Check the settings of the host that the deploy is read for, before anything is done to any host.
+    """Check the settings of every host of the run, before anything is done to any.
+
+    Those of the others too: each host reads the deploy by itself, and what it asks of its box meanwhile would be cut
+    off and stand beside the sentence.
 
     Raises OperationValueError, which ends the run with the sentence.
     """
     check_folder()
-    try:
-        check(host.data.dict(), list(host.groups))  # type: ignore[no-untyped-call]
-    except ValueError as error:
-        raise OperationValueError(f"{host.name}: {error} Mend it in group_data/, or in the inventory.") from None
+    others = [each for each in state.inventory if each in state.active_hosts and each is not host]
+    for each in (host, *others):
+        try:
+            check(each.data.dict(), list(each.groups))  # type: ignore[no-untyped-call]
+        except ValueError as error:
+            raise OperationValueError(f"{each.name}: {error} Mend it in group_data/, or in the inventory.") from None
 
 
 def _unknown(settings: Mapping[str, Any]) -> Iterator[str]:
@@ -226,6 +232,8 @@ def _wsl(settings: Mapping[str, Any]) -> Iterator[str]:
     }
     if not USER.fullmatch(settings["linux_user"]):
         yield f"linux_user: {settings['linux_user']!r} is no name of a Linux user."
+    if "wsl_distro" in settings:
+        checks["wsl_distro"] = lambda: check_distro(settings["wsl_distro"])
     for name, one in checks.items():
         try:
             one()
