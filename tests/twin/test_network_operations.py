@@ -19,6 +19,7 @@ from tests.twin.works_box import WorksHost
 from tests.twin.wsl_box import WslBox, wsl_box
 from vengeance.facts.windows import Listeners, NetworkProfiles
 from vengeance.operations import tailscale, windows
+from vengeance.twin.__main__ import parse_faults
 from vengeance.twin.windows import network as net
 from vengeance.twin.windows.firewall import GROUP_POLICY_RULES, POLICY, RULES
 from vengeance.twin.windows.network import NetworkError
@@ -453,3 +454,13 @@ def test_a_forwarding_to_loopback_and_serve_reach_the_distro_also_after_it_has_s
             box.wsl("--shutdown")
             box.windows.localhost_relay.look()
             assert not gets_in(box, net.LOOPBACK, 8080)
+
+
+# --- the command line of the twin --------------------------------------------------------------------------------
+
+
+def test_bad_luck_with_ports_is_asked_for_by_name() -> None:
+    assert parse_faults(["nat-port", "11434"], None, None) == [{"kind": "nat_port", "port": 11434}]
+    assert parse_faults(["nat-port", "off"], None, None) == [{"kind": "nat_port", "port": None}]
+    with pytest.raises(ValueError, match="nat-port needs a TCP port"):
+        parse_faults(["nat-port"], None, None)

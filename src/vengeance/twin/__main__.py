@@ -26,6 +26,8 @@ faults, one or more at a time (numbers of requests count from when the rule is s
   refuse S           let no connection in for S seconds
   add-type           Add-Type fails, as where AppLocker blocks the compiler: the agent cannot start
   disk-full BYTES    only so many bytes more can be written to C:; 'off' takes that away
+  nat-port PORT      Windows' own NAT takes that TCP port at each of its starts, now for the first time; 'off' ends it
+  firewall-question  a closed question of the firewall: what it asks about on a desktop gets block rules
   web-cut BYTES      --times downloads from the vendors are cut after so many bytes
   web-stall BYTES    the same, and the server says nothing more instead
   web-status N       --times downloads are answered with that HTTP status
@@ -140,6 +142,12 @@ def parse_faults(words: Sequence[str], action: str | None, times: int | None) ->
                 rule = {"kind": "disk_full", "bytes": None}
             else:
                 rule = {"kind": "disk_full", "bytes": number("a number of bytes, or 'off'", 0)}
+        elif kind == "nat-port":
+            if left[:1] == ["off"]:
+                left.pop(0)
+                rule = {"kind": "nat_port", "port": None}
+            else:
+                rule = {"kind": "nat_port", "port": number("a TCP port, or 'off'")}
         elif kind == "ollama-pull":
             how = left.pop(0).replace("-", "_") if left else ""
             rule = {"kind": "ollama", "how": how}
@@ -154,7 +162,7 @@ def parse_faults(words: Sequence[str], action: str | None, times: int | None) ->
             rule = {"kind": "installer", "code": number("an exit code")}
         elif kind in ("ollama-busy", "ollama-app"):
             rule = {"kind": "ollama", "how": "busy" if kind == "ollama-busy" else "no_server"}
-        elif kind in ("clear", "add-type"):
+        elif kind in ("clear", "add-type", "firewall-question"):
             rule = {"kind": kind.replace("-", "_")}
         else:
             raise ValueError(f"There is no fault {kind!r}.\n{_FAULTS}")

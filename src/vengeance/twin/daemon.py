@@ -24,6 +24,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import IO, Any
 
+from vengeance.box.ports import HIGHEST
 from vengeance.powershell.windows import WsmanQuota
 from vengeance.twin.clock import Clock
 from vengeance.twin.distro.errors import DistroError
@@ -297,6 +298,7 @@ class Daemon:
         if kind == "clear":
             self.faults.clear()
             self.windows.state.set_free_bytes(None)
+            self.windows.port_ranges.unlucky = None
             self.windows.ollama.fault("clear")
             self.windows.installers.clear()
             if self._vendors is not None:
@@ -310,6 +312,10 @@ class Daemon:
             self._web_fault(rule)
         elif kind == "installer":
             self._installer_fault(rule)
+        elif kind == "nat_port":
+            self._nat_fault(rule.get("port"))
+        elif kind == "firewall_question":
+            self.windows.firewall.answer(allow=False)
         elif kind == "disk_full":
             free = rule.get("bytes", 0)
             if free is not None and (not isinstance(free, int) or free < 0):
@@ -328,7 +334,14 @@ class Daemon:
             *self.windows.ollama.faults.snapshot(),
             *(self._vendors.faults() if self._vendors is not None else []),
             *self.windows.installers.faults(),
+            *self.windows.port_ranges.faults(),
         ]
+
+    def _nat_fault(self, port: object) -> None:
+        if port is not None and (not isinstance(port, int) or not 1 <= port <= HIGHEST):
+            raise ControlError(f"nat_port needs a TCP port from 1 to {HIGHEST}, not {port!r}.")
+        self.windows.port_ranges.unlucky = port
+        self.windows.port_ranges.start()
 
     def _web_fault(self, rule: dict[str, Any]) -> None:
         if self._vendors is None:

@@ -63,6 +63,10 @@ class PortRanges:
         """What is set aside now."""
         return sorted([ADMINISTERED, *self.persistent])
 
+    def faults(self) -> list[dict[str, object]]:
+        """The bad luck that is set, as the command line shows it."""
+        return [] if self.unlucky is None else [{"kind": "nat_port", "port": self.unlucky}]
+
     def is_taken(self, port: int) -> bool:
         """Whether a program that asks for the port gets error 10013."""
         return any(first <= port <= last for first, last in self.taken)
@@ -75,7 +79,8 @@ class PortRanges:
         if self.unlucky is not None:
             first = self.unlucky // _SIZE * _SIZE
             wanted.append((first, first + _SIZE - 1))
-        self.taken = [one for one in wanted if not any(_meet(one, other) for other in self.administered)]
+        in_use = [(listener.port, listener.port) for listener in self._windows.network.listeners]
+        self.taken = [one for one in wanted if not any(_meet(one, other) for other in [*self.administered, *in_use])]
         self._windows.state.save()
 
     def stop(self) -> None:
