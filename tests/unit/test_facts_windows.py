@@ -11,7 +11,7 @@ from pyinfra.api.exceptions import FactProcessError
 
 from vengeance.facts import windows as facts
 from vengeance.facts import wsl
-from vengeance.powershell import Script, load, names
+from vengeance.powershell import Script, contract, load, names
 from vengeance.powershell import windows as shapes
 
 OS = {
@@ -165,8 +165,8 @@ def test_process_one_tells_whether_systemd_runs() -> None:
 
 
 def test_every_script_has_its_two_shapes() -> None:
-    assert sorted(shapes.INPUT) == names()
-    assert sorted(shapes.OUTPUT) == names()
+    assert sorted(contract.INPUT) == names()
+    assert sorted(contract.OUTPUT) == names()
 
 
 @pytest.mark.parametrize("name", names())
@@ -185,9 +185,9 @@ def test_a_script_says_what_it_takes_and_gives(name: str) -> None:
 def test_a_script_reads_and_prints_the_fields_of_its_shapes(name: str) -> None:
     text = load(name)
     code = text[text.index("param(") :]
-    for field in get_type_hints(shapes.INPUT[name]):
+    for field in get_type_hints(contract.INPUT[name]):
         assert f"$wanted.{field}" in code, f"{name} does not read {field}"
-    for field in get_type_hints(shapes.OUTPUT[name]):
+    for field in get_type_hints(contract.OUTPUT[name]):
         assert f"{field} =" in code, f"{name} does not print {field}"
 
 
