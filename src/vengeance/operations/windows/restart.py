@@ -19,11 +19,11 @@ from pyinfra.api.state import State
 from pyinfra.context import host
 
 from vengeance.box import restart
+from vengeance.connectors.errors import OutcomeUnknown, SignInRefused
 from vengeance.connectors.output import text_lines
 from vengeance.connectors.winrm import WinRMConnector
 from vengeance.facts.windows import BootState, PendingReboot, parse
 from vengeance.powershell import JSON, Script, system
-from vengeance.winrm.errors import OutcomeUnknown, SignInRefused
 
 Need = OperationMeta | Callable[[], bool]
 """What can say that a restart is needed: an operation that was called before, or a function."""
