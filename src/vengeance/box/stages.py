@@ -18,10 +18,11 @@ def _preflight(settings: Mapping[str, Any]) -> str:
 
 def _windows(settings: Mapping[str, Any]) -> str:
     sleep = "" if settings["windows_sleep"] else ", switches sleep, hibernation and Fast Startup off"
+    stays = ", lets Tailscale stay connected with nobody logged on" if settings["tailscale_wanted"] else ""
     minutes = settings["reboot_timeout"] // 60
     return (
-        f"switches on {_list(settings['windows_features'])}{sleep}, and restarts Windows if something waits for it "
-        f"({minutes} minutes at most; the deploy goes on by itself)."
+        f"switches on {_list(settings['windows_features'])}{sleep}{stays}, keeps the servers' ports free for them, and "
+        f"restarts Windows if something waits for it ({minutes} minutes at most; the deploy goes on by itself)."
     )
 
 
