@@ -64,7 +64,7 @@ def test_a_machine_without_tailscale_has_empty_lists_and_no_errors() -> None:
 @pytest.mark.parametrize(
     ("name", "parameters"),
     [
-        ("Get-FirewallRule", {"port": 11434, "rule": None}),
+        ("Get-FirewallRule", {"port": 11434, "rule": None, "programs": ["ollama.exe"]}),
         ("Get-PortProxy", {}),
         ("Get-ReservedPort", {}),
         ("Get-Listener", {"port": None}),

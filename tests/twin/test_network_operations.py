@@ -152,6 +152,17 @@ def test_windows_asks_nobody_in_session_0_nor_where_a_rule_opens_the_port(box: B
     assert box.windows.firewall.questions == []
 
 
+def test_a_question_that_was_answered_with_yes_lets_everybody_in_and_that_is_said(box: Box) -> None:
+    listen(box, session=1)
+    box.windows.firewall.answer(allow=True)
+    host = WorksHost(box)
+    host.run(windows.firewall_rule, **DECLARED)
+    assert any(
+        "allow rule 'ollama.exe' (TCP Query User{" in text and "lets in any at port" in text for text in host.said
+    )
+    assert gets_in(box, net.STRANGER)
+
+
 def test_a_block_rule_that_somebody_made_on_purpose_is_named_and_kept(box: Box) -> None:
     text = "v2.33|Action=Block|Active=TRUE|Dir=In|Protocol=6|LPort=11434|RA4=100.101.102.103|Name=Not this one|"
     box.windows.registry.set(RULES, "{B10C}", text)
@@ -348,6 +359,19 @@ def test_a_box_without_tailscale_is_told_what_to_install(box: Box) -> None:
     assert not good
     assert "https://tailscale.com/download/windows" in host.said[-1]
     assert changed(box, tailscale.serve, port=8080, present=False) == []
+
+
+def test_a_tailscale_whose_service_is_stopped_is_said_with_the_mend(box: Box) -> None:
+    box.windows.tailscale.set_unattended(True)
+    box.windows.services.stop("Tailscale")
+    assert net.TAILNET not in box.windows.network.addresses
+    host = WorksHost(box)
+    good, _ = host.run(tailscale.settings)
+    assert not good
+    assert "Start-Service Tailscale" in host.said[-1]
+    box.windows.services.start("Tailscale")
+    box.windows.clock.advance(60)
+    assert changed(box, tailscale.settings) == []
 
 
 # --- portproxy -----------------------------------------------------------------------------------------------------

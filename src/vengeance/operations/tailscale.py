@@ -25,6 +25,11 @@ def _missing(status: Tailscale) -> str | None:
             f"{host.name} has no Tailscale: install it from https://tailscale.com/download/windows, and sign in, as "
             "the Windows account that the deploy uses; or do without: tailscale_wanted = False, expose = 'none'."
         )
+    if status["state"] == "NoService":
+        return (
+            f"The service of Tailscale on {host.name} does not run: in PowerShell on the box, Start-Service Tailscale, "
+            "and run this again."
+        )
     if status["state"] in ("NeedsLogin", "NeedsMachineAuth"):
         return (
             f"Tailscale on {host.name} is in the state {status['state']}: sign in on the box (tailscale login), and "

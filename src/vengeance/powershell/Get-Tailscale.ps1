@@ -5,7 +5,8 @@
 #        "addresses": ["100.98.226.75", "fd7a:115c:a1e0::1"], "dns_name": "vengeance.tail1234.ts.net", "tags": [],
 #        "key_expiry": "2027-02-01T08:00:00Z", "unattended": true,
 #        "serve": [{"port": 8080, "kind": "tcp", "target": "127.0.0.1:8080"}]}
-#       state: NoState, NeedsLogin, NeedsMachineAuth, Stopped, Starting or Running; online: whether the coordination server
+#       state: NoState, NeedsLogin, NeedsMachineAuth, Stopped, Starting or Running, or NoService when its service does not run,
+#       which answers all questions but the first; online: whether the coordination server
 #       sees it; key_expiry: null where the key does not expire; unattended: whether it stays with nobody logged on;
 #       kind: tcp, http, https or tls-terminated-tcp; target: null for what is no forwarded port
 #
@@ -62,7 +63,10 @@ $answer = [ordered] @{
     unattended = $false
     serve = @()
 }
-if ($installed) {
+$service = $null
+if ($installed) { $service = Get-Service -Name 'Tailscale' -ErrorAction 'SilentlyContinue' }
+if ($installed -and ($null -eq $service -or $service.Status.ToString() -ne 'Running')) { $answer['state'] = 'NoService' }
+elseif ($installed) {
     $status = Get-Answer 'status --json --peers=false'
     $answer['version'] = ([string] $status.Version).Split('-')[0]
     $answer['state'] = [string] $status.BackendState

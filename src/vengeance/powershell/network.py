@@ -12,10 +12,11 @@ Action = Literal["allow", "block"]
 
 
 class FirewallRuleInput(TypedDict):
-    """Input of Get-FirewallRule; ``rule`` is read whatever it says."""
+    """Input of Get-FirewallRule; ``rule`` is read whatever it says, ``programs`` are file names."""
 
     port: int
     rule: str | None
+    programs: list[str]
 
 
 class FirewallRuleText(TypedDict):

@@ -13,6 +13,7 @@ class FirewallRules(FactBase[network.FirewallRules]):
 
     + port: TCP or UDP port
     + rule: identity of a further rule to read, whatever it says
+    + programs: file names of the programs that answer there, whose rules without a port concern it too
 
     ``box.firewall.parse`` reads a rule's text.
 
@@ -32,8 +33,8 @@ class FirewallRules(FactBase[network.FirewallRules]):
 
     shell_executable = "ps"
 
-    def command(self, port: int, rule: str | None = None) -> Script:
-        return Script("Get-FirewallRule", {"port": port, "rule": rule})
+    def command(self, port: int, rule: str | None = None, programs: list[str] | None = None) -> Script:
+        return Script("Get-FirewallRule", {"port": port, "rule": rule, "programs": [*(programs or [])]})
 
     def process(self, output: list[str]) -> network.FirewallRules:
         return parse("Get-FirewallRule", output, network.FirewallRules)

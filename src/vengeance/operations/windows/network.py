@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import ntpath
 from collections.abc import Generator, Iterable
 from typing import Literal
 
@@ -105,7 +106,9 @@ def firewall_rule(
         )
     """
     wanted = _checked(rule, port, protocol, remote_addresses, action, program, profiles, present)
-    found = host.get_fact(FirewallRules, port=port, rule=rule)
+    programs = _programs(port, listener) if present else []
+    names = sorted({ntpath.basename(one) for one in programs})
+    found = host.get_fact(FirewallRules, port=port, rule=rule, programs=names)
     if found is None:
         return  # it could not be read: pyinfra has said so and failed the host
     rules = [firewall.parse(one["rule"], one["text"], one["policy"]) for one in found["rules"]]
@@ -118,7 +121,7 @@ def firewall_rule(
         return
     left: list[Rule] = []
     if action == "allow":
-        left = _look_around(wanted, port, rules, _programs(port, listener), remove_blocks)
+        left = _look_around(wanted, port, rules, programs, remove_blocks)
         off = [profile for profile, enabled in found["enabled"].items() if not enabled]
         if off:
             host.log(

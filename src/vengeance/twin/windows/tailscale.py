@@ -54,6 +54,8 @@ class Tailscale:
         windows.add_program(PROGRAM, tailscale_exe)
         if self.installed:
             self._place()
+        windows.services.started.setdefault("tailscale", []).append(self._service_started)
+        windows.services.stopped.setdefault("tailscale", []).append(self._disconnect)
         windows.at_boot.append(self._boot)
         windows.at_shutdown.append(self._disconnect)
         windows.sessions.at_logon.append(self._logon)
@@ -123,8 +125,18 @@ class Tailscale:
 
     # --- coming and going ---
 
+    @property
+    def service_running(self) -> bool:
+        """Whether tailscaled runs."""
+        service = self._windows.services.get("Tailscale")
+        return service is not None and service.running
+
+    def _service_started(self) -> None:
+        if self.unattended or self._windows.sessions.session_of(self._memory["user"]) is not None:
+            self._later(_AT_LOGON_SECONDS)
+
     def _boot(self) -> None:
-        if self.installed and self.unattended:
+        if self.installed and self.unattended and self.service_running:
             self._later(_AT_BOOT_SECONDS)
 
     def _logon(self, user: str, session: int) -> None:
@@ -140,7 +152,7 @@ class Tailscale:
             self._alarm = self._windows.clock.later(seconds, self._connect)
 
     def _connect(self) -> None:
-        if self.connected or not self.installed:
+        if self.connected or not self.installed or not self.service_running:
             return
         self.connected = True
         self._windows.network.add_address(TAILNET)

@@ -36,6 +36,7 @@ _HIGHEST_PORT = 65535
 def get_firewall_rule(run: Run, given: Given) -> FirewallRules:
     """Get-FirewallRule."""
     port, wanted = int(given["port"]), str(given.get("rule") or "").lower()
+    programs = [f"\\{program}|".lower() for program in given.get("programs") or []]
     wall = run.windows.firewall
 
     def is_concerned(text: str) -> bool:
@@ -43,7 +44,9 @@ def get_firewall_rule(run: Run, given: Given) -> FirewallRules:
             return False
         if "|Action=Block|" in text or f"|LPort={port}|" in text or "|LPort2_10=" in text:
             return True
-        return "|LPort=" not in text and "|App=" not in text
+        if "|LPort=" in text:
+            return False
+        return "|App=" not in text or any(program in text.lower() for program in programs)
 
     return {
         "rules": [
@@ -210,24 +213,41 @@ def get_network_profile(run: Run, given: Given) -> NetworkProfiles:
     return {"networks": [network(address) for address in (LAN, TAILNET) if address in addresses]}
 
 
+_NO_TAILSCALE: Tailscale = {
+    "installed": False,
+    "version": None,
+    "state": None,
+    "online": False,
+    "addresses": [],
+    "dns_name": None,
+    "tags": [],
+    "key_expiry": None,
+    "unattended": False,
+    "serve": [],
+}
+
+
 def get_tailscale(run: Run, given: Given) -> Tailscale:
     """Get-Tailscale."""
     tailscale = run.windows.tailscale
-    there = tailscale.installed
+    if not tailscale.installed:
+        return _NO_TAILSCALE
+    if not tailscale.service_running:
+        return {**_NO_TAILSCALE, "installed": True, "state": "NoService"}
     served: list[Served] = [
         {"port": port, "kind": "tcp", "target": f"{LOOPBACK}:{target}"} for port, target in tailscale.serve.items()
     ]
     return {
-        "installed": there,
-        "version": VERSION if there else None,
-        "state": ("Running" if tailscale.connected else "NoState") if there else None,
+        "installed": True,
+        "version": VERSION,
+        "state": "Running" if tailscale.connected else "NoState",
         "online": tailscale.connected,
         "addresses": [TAILNET, ADDRESS6] if tailscale.connected else [],
-        "dns_name": DNS_NAME if there else None,
+        "dns_name": DNS_NAME,
         "tags": [],
-        "key_expiry": tailscale.key_expiry if there else None,
-        "unattended": there and tailscale.unattended,
-        "serve": served if there else [],
+        "key_expiry": tailscale.key_expiry,
+        "unattended": tailscale.unattended,
+        "serve": served,
     }
 
 
