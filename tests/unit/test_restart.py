@@ -51,15 +51,19 @@ def done(changed: bool, *lines: str) -> OperationMeta:
 
 @pytest.mark.parametrize("reason", ["component_based_servicing", "windows_update", "installer"])
 def test_a_half_installed_feature_or_update_calls_for_a_restart(reason: str) -> None:
-    assert why(run_operation(windows.reboot, facts(reason))) == reason
+    assert why(run_operation(windows.reboot, facts(reason))) == rules.WORDS[reason]
 
 
 @pytest.mark.parametrize("reason", ["file_rename", "computer_name"])
 def test_a_weak_reason_counts_only_when_it_is_named(reason: str) -> None:
     run = run_operation(windows.reboot, facts(reason))
     assert (run.commands, run.noops) == ([], [f"no restart is needed ({reason} does not count)"])
-    assert why(run_operation(windows.reboot, facts(reason), reason=reason)) == reason
-    assert why(run_operation(windows.reboot, facts(reason), reason=[reason])) == reason
+    assert why(run_operation(windows.reboot, facts(reason), reason=reason)) == rules.WORDS[reason]
+    assert why(run_operation(windows.reboot, facts(reason), reason=[reason])) == rules.WORDS[reason]
+
+
+def test_every_reason_has_its_words() -> None:
+    assert set(rules.WORDS) == set(rules.REASONS)
 
 
 def test_nothing_pending_is_no_restart() -> None:

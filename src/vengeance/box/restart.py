@@ -10,6 +10,15 @@ COUNTING = ("component_based_servicing", "windows_update", "installer")
 """The reasons that count by themselves. Browsers and others that update themselves leave a file_rename behind at any
 time, and a new name of the computer is nobody's business here."""
 
+WORDS = {
+    "component_based_servicing": "a feature or an update is half installed",
+    "windows_update": "Windows Update asks for it",
+    "installer": "an installer asked for it",
+    "file_rename": "files in use wait to be replaced",
+    "computer_name": "a new name of the computer waits",
+}
+"""What each reason is to a person."""
+
 # How exactly two uptimes can be compared that were read over the network, in seconds.
 _INEXACT_SECONDS = 1.0
 

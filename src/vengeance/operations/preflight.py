@@ -118,7 +118,8 @@ def ready(
             logger.warning,
         )
     if waiting := restart.that_count(pending["reasons"], []):
-        host.log(f"Windows waits for a restart ({', '.join(waiting)}): the stage windows sees to it")
+        why = ", ".join(restart.WORDS[reason] for reason in waiting)
+        host.log(f"Windows waits for a restart ({why}): the stage windows sees to it")
     taken = [one for one in ranges["active"] if port and one["first"] <= port <= one["last"]]
     if any(not one["administered"] for one in taken):
         host.log(f"Windows' own NAT has taken port {port}: the stage windows takes it back")

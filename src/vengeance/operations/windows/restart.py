@@ -112,7 +112,8 @@ def reboot(
         left = f" ({', '.join(pending['reasons'])} does not count)" if pending["reasons"] else ""
         host.noop(f"no restart is needed{left}")
         return
-    yield FunctionCommand(restart_and_wait, [before, read_at, ", ".join(why), wait], {})
+    words = ", ".join(restart.WORDS.get(each, each) for each in why)
+    yield FunctionCommand(restart_and_wait, [before, read_at, words, wait], {})
 
 
 def restart_and_wait(state: State, host: Host, before: system.BootState, read_at: float, why: str, wait: float) -> bool:
