@@ -56,5 +56,6 @@ if "windows" in host.groups:
         address=address,
         port=host.data.ollama_port,
         timeout=host.data.ollama_pull_timeout,
+        start=host.data.ollama_autostart,
         log=log,
     )

@@ -341,6 +341,17 @@ def test_models_without_a_server_are_refused_with_what_comes_first(box: OllamaHo
     assert "no Ollama server answers at 127.0.0.1:11434" in box.text
 
 
+def test_with_logon_and_nobody_there_the_models_wait(box: OllamaHost) -> None:
+    box.stage("logon")
+    assert box.pull(TINY, start="logon")
+    assert not box.changed
+    assert "nobody is signed in, so no Ollama server runs to pull models with" in box.text
+    box.windows.sessions.logon("Steam")
+    box.there.await_server()
+    assert box.pull(TINY, start="logon")
+    assert box.changed
+
+
 def test_progress_is_told_in_bytes_speed_and_time_left() -> None:
     clock = iter([0.0, 10.0, 20.0])
     say = ollama.progress_line(lambda: next(clock))

@@ -712,6 +712,7 @@ def models(
     address: str = ollama_server.LOOPBACK,
     port: int = ollama_server.PORT,
     timeout: int = 21600,
+    start: Start = "boot",
     log: str = facts.BOOT_LOG,
 ) -> Generator[PyinfraCommand, None, None]:
     """
@@ -722,6 +723,7 @@ def models(
     + prune: whether models that are not listed are removed, before the others are pulled
     + address, port: where the server answers, seen from the box
     + timeout: seconds that all pulls together may take
+    + start: as ``autostart`` has it; with ``logon`` and nobody signed in the models wait for the next run
     + log: of the task's server, which tells the folder of the models
 
     The box itself asks its server (``POST /api/pull``), reads the errors that come inside of an answer with status 200,
@@ -735,6 +737,7 @@ def models(
         ollama.models(name="The models", models=[{"name": "qwen2.5:3b", "size_gb": 1.9}])
     """
     wanted = check_models(models)
+    check_start(start)
     check_server(address, port)
     if isinstance(timeout, bool) or not isinstance(timeout, int) or timeout < 1:
         raise OperationValueError(f"timeout is a number of seconds, not {timeout!r}.")
@@ -746,9 +749,18 @@ def models(
         size = ollama_models.gigabytes(model.size) if model.size else "size not declared"
         host.log(f"model {model.name}: {_digest_of(present, model)} -> pulled ({size})")
     if present is None:
+        running = host.get_fact(facts.Server, boot_log=log)
+        if start == "logon" and running is not None and not running["signed_in"]:
+            host.log(
+                "nobody is signed in, so no Ollama server runs to pull models with: sign in at the box, and run the "
+                "deploy again",
+                logger.warning,
+            )
+            host.noop("the models wait for somebody to sign in at the box")
+            return
         yield refuse(
             f"no Ollama server answers at {address}:{port} on {host.name}, so there is nothing to pull models with: "
-            "ollama.restarted comes first; with autostart='logon' somebody has to sign in at the box."
+            "ollama.restarted comes first."
         )
         return
     if not todo.pull and not todo.extra:
