@@ -5,6 +5,7 @@ Who gets through is tried with real sockets and read from what the server says; 
 
 from __future__ import annotations
 
+import ipaddress
 import socket
 from collections.abc import Iterator
 from contextlib import suppress
@@ -22,6 +23,7 @@ from vengeance.operations import tailscale, windows
 from vengeance.twin.__main__ import parse_faults
 from vengeance.twin.windows import network as net
 from vengeance.twin.windows.firewall import GROUP_POLICY_RULES, POLICY, RULES
+from vengeance.twin.windows.localhost_relay import LocalhostRelay
 from vengeance.twin.windows.network import NetworkError
 from vengeance.twin.windows.port_proxy import ENTRIES
 from vengeance.twin.windows.state import RunningProcess, State
@@ -459,7 +461,9 @@ def heard(box: WslBox) -> bool:
     return until(lambda: gets_in(box, net.LOOPBACK, 8080), 60)
 
 
-def test_a_forwarding_to_loopback_and_serve_reach_the_distro_also_after_it_has_started_again() -> None:
+def test_a_forwarding_to_loopback_and_serve_reach_the_distro_also_when_it_comes_back_with_another_address(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     with wsl_box() as box:
         if not box.host.abilities.network:
             pytest.skip("the distro shares this machine's network here")
@@ -468,9 +472,12 @@ def test_a_forwarding_to_loopback_and_serve_reach_the_distro_also_after_it_has_s
         changed(box, windows.port_proxy, listen_address=net.LAN, listen_port=8080)
         changed(box, windows.firewall_rule, rule="vllm", port=8080, remote_addresses=["LocalSubnet"])
         changed(box, tailscale.serve, port=8080)
-        for _ in range(2):
+        addresses = set()
+        for blocks in ("10.213.0.0/16", "10.214.0.0/16"):
+            monkeypatch.setattr("vengeance.twin.distro.network._BLOCKS", ipaddress.ip_network(blocks))
             child = start_server(box)
             assert heard(box)
+            addresses.add(box.inside("hostname", "-I").strip())
             assert gets_in(box, net.LAN_PEER, 8080)
             assert gets_in(box, net.TAILNET_PEER, 8080)
             assert not gets_in(box, net.STRANGER, 8080)
@@ -478,6 +485,36 @@ def test_a_forwarding_to_loopback_and_serve_reach_the_distro_also_after_it_has_s
             box.wsl("--shutdown")
             box.windows.localhost_relay.look()
             assert not gets_in(box, net.LOOPBACK, 8080)
+        assert len(addresses) == 2
+
+
+class SharedGuests:
+    """Distros on this machine's own network, with one server on a port of its loopback."""
+
+    shares_network = True
+
+    def __init__(self) -> None:
+        self.server = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self.server.getsockname()[1]
+
+    def listening(self) -> set[int]:
+        return set()
+
+    def reach(self, port: int) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", port), 10)
+
+
+def test_serve_reaches_a_distro_that_shares_this_machines_network(box: Box) -> None:
+    guests = SharedGuests()
+    LocalhostRelay(box.windows, guests)
+    box.windows.tailscale.set_unattended(True)
+    changed(box, tailscale.serve, port=8080, target_port=guests.port)
+    real = box.windows.network.real
+    with guests.server, socket.create_connection((real(net.TAILNET), 8080), 10) as client:
+        connection, _ = guests.server.accept()
+        with connection:
+            hello(connection, "there")
+        assert client.recv(100) == b"hello there"
 
 
 # --- the command line of the twin --------------------------------------------------------------------------------

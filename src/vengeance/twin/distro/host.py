@@ -331,15 +331,24 @@ class DistroHost:
             leaders = [instance.leader for instance in self._instances.values() if instance.alive]
         return {port for leader in leaders if leader is not None for port in listening_ports(leader)}
 
+    @property
+    def shares_network(self) -> bool:
+        """Whether the distros' network is this machine's own."""
+        return self._network is None
+
     def reach(self, port: int) -> socket.socket:
         """Connect to a port of the distros' loopback; the calling thread changes over to their network.
 
-        Raises OSError when nobody answers there, or no distro with a network of its own runs.
+        Raises OSError when nobody answers there, or no distro runs.
         """
         network = self._network
-        if network is None:
-            raise ConnectionRefusedError(errno.ECONNREFUSED, "no distro with a network of its own runs")
-        return connect_inside(network, port)
+        if network is not None:
+            return connect_inside(network, port)
+        with self._lock:
+            if not any(instance.alive for instance in self._instances.values()):
+                raise ConnectionRefusedError(errno.ECONNREFUSED, "no distro runs")
+        # They share this machine's network, so theirs is its loopback.
+        return socket.create_connection(("127.0.0.1", port), 10)
 
     def _surroundings(self) -> Surroundings:
         if self._around is not None:

@@ -29,6 +29,10 @@ class Guests(Protocol):
     def listening(self) -> set[int]:
         """TCP ports that something in one of them listens on."""
 
+    @property
+    def shares_network(self) -> bool:
+        """Whether their network is this machine's own."""
+
     def reach(self, port: int) -> socket.socket:
         """Connect to such a port; OSError when nobody answers."""
 
@@ -44,6 +48,7 @@ class LocalhostRelay:
         self._ended = threading.Event()
         if guests is not None:
             windows.network.before_connect.append(self.look)
+            windows.network.beyond = self._beyond
             windows.at_boot.append(self._start)
             windows.at_shutdown.append(self._stop)
 
@@ -81,6 +86,12 @@ class LocalhostRelay:
                 except (NetworkError, OSError):
                     # Somebody on the box has it: then the distro's is not reached, as in WSL.
                     continue
+
+    def _beyond(self, port: int) -> socket.socket:
+        """Where the distros share this machine's network there is nothing to see, only to try."""
+        if self._guests is None or not self._guests.shares_network:
+            raise OSError
+        return self._guests.reach(port)
 
     def _forward(self, connection: socket.socket, port: int) -> None:
         if self._guests is None:
