@@ -1,0 +1,74 @@
+"""A run from a bare Windows whose connection is cut: it ends right, or with a sentence, and the next run ends right.
+
+Every tenth request is cut in turn, each in a run of its own from bare, when VENGEANCE_FULL is set (an hour: `make
+test-full`); else a few of them, and all of them at once in one run.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests.bare.conftest import Deploy, Finished, Peer, changes, tail
+from vengeance.twin.client import Twin
+
+# A bare run has more requests than this; what lies behind its end is skipped by name.
+LAST = 700
+SAMPLE = (40, 130, 260)
+REQUESTS = range(10, LAST, 10) if os.environ.get("VENGEANCE_FULL") else SAMPLE
+
+
+@pytest.fixture
+def bare(bare_twin: Twin) -> Iterator[Twin]:
+    """The twin, as bare as at first, whatever was done to it."""
+    bare_twin.fault("clear")
+    bare_twin.reset(bare=True)
+    yield bare_twin
+    bare_twin.fault("clear")
+
+
+def ended_well_or_with_a_sentence(finished: Finished) -> None:
+    said = finished.stdout + finished.stderr
+    assert "Traceback" not in said, tail(finished)
+    if finished.returncode != 0:
+        assert "WinRM" in said or "connection" in said.lower(), tail(finished)
+
+
+def mended_by_running_again(deploy: Deploy, peer: Peer) -> None:
+    again = deploy()
+    assert again.returncode == 0, tail(again)
+    last = deploy()
+    assert last.returncode == 0, tail(last)
+    assert changes(last) == 0, tail(last)
+    assert peer.version() == "0.34.1"
+    assert peer.health() == 200
+    assert len(peer.models()) == 5
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("request_number", REQUESTS)
+def test_a_run_that_is_cut_is_mended_by_running_again(
+    bare: Twin, deploy: Deploy, peer: Peer, request_number: int
+) -> None:
+    kind = "cut_before" if request_number // 10 % 2 else "cut_after"
+    bare.fault(kind, request=request_number)
+    finished = deploy()
+    if bare.status()["faults"]:
+        assert finished.returncode == 0, tail(finished)
+        pytest.skip(f"the run has fewer requests than {request_number}")
+    ended_well_or_with_a_sentence(finished)
+    mended_by_running_again(deploy, peer)
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("kind", ["cut_before", "cut_after"])
+def test_a_run_whose_every_tenth_request_is_cut_is_mended_by_running_again(
+    bare: Twin, deploy: Deploy, peer: Peer, kind: str
+) -> None:
+    bare.fault(kind, request=10, times=None, every=10)
+    finished = deploy()
+    bare.fault("clear")
+    ended_well_or_with_a_sentence(finished)
+    mended_by_running_again(deploy, peer)
