@@ -17,6 +17,7 @@ from vengeance.facts.windows import File, Work
 from vengeance.operations import windows
 from vengeance.operations.windows import files
 from vengeance.operations.work import name_of
+from vengeance.twin.__main__ import parse_faults
 from vengeance.twin.vendors import packages
 from vengeance.twin.vendors.site import WebFault
 from vengeance.twin.vendors.vendors import IMAGE_URL, SETUP_URL, WSL_URL, ZIP_URL, Vendors
@@ -90,9 +91,11 @@ def test_a_download_cut_in_the_middle_resumes_and_ends_with_the_right_hash(there
     assert ranges(vendors) == [None, "bytes=1000000-", "bytes=2000000-"]
 
 
-def test_a_server_that_has_another_version_meanwhile_sends_all_of_it(
-    there: WorksHost, vendors: Vendors, tmp_path: Path
+@pytest.mark.parametrize("knows_if_range", [True, False])
+def test_a_file_that_is_another_one_meanwhile_is_downloaded_anew(
+    there: WorksHost, vendors: Vendors, tmp_path: Path, knows_if_range: bool
 ) -> None:
+    vendors.site.knows_if_range = knows_if_range
     url = "https://github.com/somebody/something/file.bin"
     old, new = tmp_path / "old", tmp_path / "new"
     old.write_bytes(b"old" * 100_000)
@@ -393,3 +396,25 @@ def test_a_template_that_asks_for_a_name_without_a_value_is_refused(there: Works
     source.write_text("{{ nobody }}")
     with pytest.raises(OperationValueError, match="'nobody' is undefined"):
         there.run(windows.template, src=str(source), dest="C:\\x")
+
+
+# --- faults from the command line ---
+
+
+def test_faults_of_the_web_and_of_installers_are_set_from_the_command_line() -> None:
+    assert parse_faults(["web-cut", "1000", "web-status", "503"], None, 2) == [
+        {"kind": "web", "how": "cut", "value": 1000, "times": 2},
+        {"kind": "web", "how": "status", "value": 503, "times": 2},
+    ]
+    assert parse_faults(["web-stall", "0", "installer", "1618"], None, None) == [
+        {"kind": "web", "how": "stall", "value": 0},
+        {"kind": "installer", "code": 1618},
+    ]
+    with pytest.raises(ValueError, match="web-cut needs a number of bytes"):
+        parse_faults(["web-cut"], None, None)
+
+
+@pytest.mark.parametrize(("how", "value", "times"), [("slow", 1, 1), ("cut", -1, 1), ("cut", 1, 0), ("status", 200, 1)])
+def test_a_fault_of_the_web_that_cannot_be_is_refused(how: Any, value: int, times: int) -> None:
+    with pytest.raises(ValueError, match=r"fault|status"):
+        WebFault(how, value, times)

@@ -9,6 +9,7 @@
 #
 # Everything lies in %ProgramData%\vengeance\work\NAME, which only administrators can write: what lies there runs as one.
 # WinRM ends a shell's programs with the shell. What WMI starts is no child of it:
+# https://github.com/jborean93/pypsrp/issues/108
 # https://learn.microsoft.com/windows/win32/cimwin32prov/create-method-in-class-win32-process
 # https://learn.microsoft.com/powershell/module/cimcmdlets/invoke-cimmethod
 # Whether it runs is told by a file that the runner holds open and shares with nobody:

@@ -120,10 +120,7 @@ function Receive-Body($response, [long] $offset) {
         }
         return ($null -eq $total -or $file.Position -eq $total)
     }
-    finally {
-        $file.Dispose()
-        $body.Dispose()
-    }
+    finally { $file.Dispose() }
 }
 
 function Get-WebProblem($exception) {
@@ -159,13 +156,21 @@ while (-not $complete) {
     $offset = $before
     if ($validator -eq '') { $offset = [long] 0 }
     $problem = $null
+    $request = $null
     $response = $null
     try {
-        $response = (New-Request $offset $validator).GetResponse()
+        $request = New-Request $offset $validator
+        $response = $request.GetResponse()
         $status = [int] $response.StatusCode
         if ($status -eq 206) {
             $range = [string] $response.Headers['Content-Range']
             if ($range -notmatch "^bytes $offset-") { throw "The server sent another part of $url than it was asked for: '$range' and not from byte $offset." }
+            # Not every server knows If-Range.
+            $tag = [string] $response.Headers['ETag']
+            if ($tag -ne '' -and $validator.StartsWith('"') -and $tag -cne $validator) {
+                Remove-Part
+                throw [System.Net.WebException]::new('it has another version of the file now')
+            }
         }
         else {
             $offset = [long] 0
@@ -186,7 +191,7 @@ while (-not $complete) {
         $problem = $innermost.Message
         if ($null -ne $web -and $null -ne $web.Response) {
             $status = [int] $web.Response.StatusCode
-            $web.Response.Dispose()
+            $web.Response.Close()
             $problem = "it answered $status"
             if ($status -eq 416) {
                 # All is there already, or more than all: the hash tells.
@@ -199,7 +204,11 @@ while (-not $complete) {
             throw "The certificate of the server of $url is not believed: $problem. Is the clock of the box right, or does a proxy look into the connection?"
         }
     }
-    finally { if ($null -ne $response) { $response.Dispose() } }
+    finally {
+        # Closing alone would first read what is left of the answer.
+        if (-not $complete -and $null -ne $request) { $request.Abort() }
+        if ($null -ne $response) { $response.Close() }
+    }
     if ($complete) { break }
     if ($tries -ge [int] $wanted.tries) {
         throw "$url could not be downloaded in $tries tries: $problem. $(Get-PartLength) bytes have come; run it again, and it goes on from there."

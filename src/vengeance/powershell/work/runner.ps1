@@ -8,6 +8,7 @@
 # Both files are written beside their place and moved there, so that nobody reads half of one:
 # https://learn.microsoft.com/dotnet/api/system.io.file.replace
 # Windows closes the lock with the process, however that ends: https://learn.microsoft.com/dotnet/api/system.io.fileshare
+# Folders of the account: https://learn.microsoft.com/dotnet/api/system.environment.specialfolder
 # A function sees the variables of who calls it (about_Scopes), so what these need stands under a name of its own: $keeper.
 $ErrorActionPreference = 'Stop'
 $ProgressPreference = 'SilentlyContinue'
@@ -46,6 +47,18 @@ function Save-Progress($progress) {
     # A reader that has the file open, or a full disk, is no reason to stop the work.
     try { Write-Answer 'progress.json' (ConvertTo-Json -InputObject $progress -Compress -Depth 8) }
     catch [System.IO.IOException], [System.UnauthorizedAccessException] { return }
+}
+
+# What WMI starts need not have the variables of its account, which installers ask for.
+foreach ($pair in @(@('USERPROFILE', 'UserProfile'), @('APPDATA', 'ApplicationData'), @('LOCALAPPDATA', 'LocalApplicationData'))) {
+    $place = [Environment]::GetFolderPath($pair[1])
+    if ($place -ne '') { [Environment]::SetEnvironmentVariable($pair[0], $place) }
+}
+if ([Environment]::GetFolderPath('LocalApplicationData') -ne '') {
+    $place = [System.IO.Path]::Combine([Environment]::GetFolderPath('LocalApplicationData'), 'Temp')
+    [void] [System.IO.Directory]::CreateDirectory($place)
+    [Environment]::SetEnvironmentVariable('TEMP', $place)
+    [Environment]::SetEnvironmentVariable('TMP', $place)
 }
 
 Write-Answer 'process.json' (ConvertTo-Json -InputObject ([ordered] @{ pid = $PID }) -Compress -Depth 2)

@@ -158,6 +158,11 @@ class _Download:
             return f"it answered {response.status}"
         if response.status not in (200, 206):
             raise WorkFailed(f"The server answered {response.status} for {self.url}. Is the address right?")
+        tag = response.headers.get("ETag", "")
+        known = self._validator() or ""
+        if response.status == 206 and tag and known.startswith('"') and tag != known:
+            self._remove_part()
+            return "it has another version of the file now"
         if response.status == 200:
             offset = 0
             if tries == 1:
