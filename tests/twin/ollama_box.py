@@ -79,8 +79,10 @@ class OllamaBox(Box):
         return child
 
     def listens(self, pid: int) -> bool:
-        """Whether a process has a port."""
-        return pid in [listener.pid for listener in self.windows.network.listeners]
+        """Whether a process has a port, and its log says so."""
+        server = self.ollama.servers.get(pid)
+        ready = server is not None and server.ready.is_set()
+        return ready and pid in [listener.pid for listener in self.windows.network.listeners]
 
     @property
     def log(self) -> str:

@@ -41,6 +41,7 @@ class Server:
         self.version = package.version_of(run.windows.drive, run.image) or package.VERSION
         self.home = run.environment.get("USERPROFILE", f"C:\\Users\\{run.user}")
         self.variables = variables.read(run.environment, self.home)
+        self.ready = threading.Event()
         self.stopping = threading.Event()
         self.busy = 0
         self._log_lock = threading.Lock()
@@ -86,12 +87,14 @@ class Server:
         release = self.run.job.on_stop(self._killed)
         try:
             self._say_ready()
+            self.ready.set()
             self.stopping.wait()
             self.run.job.check()
             self.runners.stop()
             return 0
         finally:
             release()
+            self.stop()
             listener.close()
             self.pulls.stop()
             self._hang_up()
@@ -99,6 +102,7 @@ class Server:
     def stop(self) -> None:
         """Ask it to end, as Ctrl-Break does: it unloads its models first."""
         self.stopping.set()
+        self.ready.set()
 
     def _killed(self) -> None:
         # Whoever kills the server alone leaves its llama-server.exe behind; the end of a job takes all.
@@ -107,7 +111,7 @@ class Server:
             self.runners.stop()
         else:
             self.runners.abandon()
-        self.stopping.set()
+        self.stop()
         self._hang_up()
 
     def _hang_up(self) -> None:
@@ -194,6 +198,8 @@ class Server:
         return False
 
     def _connected(self, connection: socket.socket, peer: str) -> None:
+        # The port is open a moment before the log says so, and nobody is answered before that.
+        self.ready.wait()
         with self._connections_lock:
             if self.stopping.is_set():
                 return
