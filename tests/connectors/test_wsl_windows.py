@@ -165,6 +165,15 @@ def test_a_distro_that_was_terminated_is_up_again_with_the_next_run(twin: Twin, 
     assert runs(twin)
 
 
+def test_a_restarted_distro_is_another_instance_on_the_same_machine(twin: Twin, pyinfra: Pyinfra) -> None:
+    declare(pyinfra)
+    starts = machine_starts(twin)
+    inside(twin, "touch", "/run/old-instance")
+    assert declare(pyinfra, more=f'wsl.restarted(name="Again", distro="{DISTRO}")')["Again"] == "changed"
+    assert "old-instance" not in inside(twin, "ls", "/run")
+    assert machine_starts(twin) == starts
+
+
 def test_without_the_keepalive_the_distro_stops_15_s_after_the_last_program(twin: Twin, pyinfra: Pyinfra) -> None:
     task = 'windows.scheduled_task(name="No task", task="wsl Ubuntu-24.04", present=False)'
     declare(pyinfra, idle=15000, more=f"from vengeance.operations import windows; {task}")
