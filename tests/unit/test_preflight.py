@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from pyinfra.api.command import FunctionCommand
 from pyinfra.api.exceptions import OperationValueError
+from pyinfra.api.state import StateStage
 
 from tests.unit.operation_runs import Run, run_operation
 from vengeance.box import preflight as rules
@@ -165,6 +166,14 @@ def test_all_findings_come_at_once() -> None:
         )
     )
     assert [sentence.split()[0] for sentence in said] == ["Windows", "No", "The", "Tailscale"]
+
+
+def test_a_plan_says_what_is_in_the_way_too() -> None:
+    facts_now = {**GOOD, facts.Os: {**OS, "build": 19045}}
+    run = run_operation(preflight.ready, facts_now, StateStage.Prepare, **WANTED)
+    (line,) = run.logged
+    assert "build 22000 is the lowest that will do" in line
+    assert len(run.commands) == 1
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,8 @@ from pyinfra import logger
 from pyinfra.api.command import PyinfraCommand
 from pyinfra.api.exceptions import OperationValueError
 from pyinfra.api.operation import operation
-from pyinfra.context import host
+from pyinfra.api.state import StateStage
+from pyinfra.context import host, state
 
 from vengeance.box import preflight, restart, wslconfig
 from vengeance.facts.tailscale import Status
@@ -124,6 +125,10 @@ def ready(
     if any(not one["administered"] for one in taken):
         host.log(f"Windows' own NAT has taken port {port}: the stage windows takes it back")
     if findings:
+        if state.current_stage == StateStage.Prepare:
+            # The command below does nothing in a plan, and the plan is where this is wanted.
+            for finding in findings:
+                host.log(finding, logger.warning)
         yield refuse_all(
             [f"{host.name} cannot become what it should be, {len(findings)} to mend. Nothing was changed.", *findings]
         )
