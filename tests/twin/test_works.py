@@ -13,6 +13,7 @@ from tests.twin.windows_box import Box
 from tests.twin.works_box import WorksHost, json_of
 from tests.unit.operation_runs import Run
 from vengeance.facts.windows import Work as WorkFact
+from vengeance.operations import work as work_module
 from vengeance.operations.work import name_of, run_work
 from vengeance.twin.windows.works import WMI_PID, WORKS, Work, WorkFailed
 
@@ -95,6 +96,23 @@ def test_work_runs_outside_of_every_winrm_shell(there: WorksHost, trial: Trial) 
     trial.go.set()
     thread.join(20)
     assert ended == [True]
+
+
+def test_a_line_is_printed_of_what_the_work_said_last(
+    there: WorksHost, trial: Trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(work_module, "_TELL_EVERY", 0.0)
+    there.before = lambda script: trial.go.set() if "at step 1" in there.said else None
+    assert do(there, wish())
+    assert "at step 1" in there.said
+
+
+def test_work_that_windows_does_not_let_begin_is_said(
+    there: WorksHost, trial: Trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vengeance.twin.windows.works.runner", lambda run, name: 1)
+    assert not do(there, wish())
+    assert "it did not begin. Does a policy" in there.said[-1]
 
 
 def test_a_sentence_that_work_throws_fails_the_host(there: WorksHost, trial: Trial) -> None:

@@ -17,11 +17,19 @@ if ($name -notmatch '^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$') { throw "'$name' is no 
 $folder = [System.IO.Path]::Combine([Environment]::GetFolderPath('CommonApplicationData'), 'vengeance\work', $name)
 
 function Read-Answer([string] $file) {
-    try {
-        $stream = [System.IO.FileStream]::new([System.IO.Path]::Combine($folder, $file), [System.IO.FileMode]::Open,
-            [System.IO.FileAccess]::Read, [System.IO.FileShare] 'ReadWrite, Delete')
+    $stream = $null
+    for ($try = 1; $null -eq $stream; $try++) {
+        try {
+            $stream = [System.IO.FileStream]::new([System.IO.Path]::Combine($folder, $file), [System.IO.FileMode]::Open,
+                [System.IO.FileAccess]::Read, [System.IO.FileShare] 'ReadWrite, Delete')
+        }
+        catch [System.IO.FileNotFoundException], [System.IO.DirectoryNotFoundException] { return $null }
+        catch [System.IO.IOException], [System.UnauthorizedAccessException] {
+            # It is being replaced, or a virus scanner looks at it.
+            if ($try -ge 50) { throw }
+            [System.Threading.Thread]::Sleep(50)
+        }
     }
-    catch [System.IO.FileNotFoundException], [System.IO.DirectoryNotFoundException] { return $null }
     try { $text = [System.IO.StreamReader]::new($stream).ReadToEnd() }
     finally { $stream.Dispose() }
     if ($text -eq '') { return $null }

@@ -97,7 +97,12 @@ $answer.pid = [int] $created.ProcessId
 # PowerShell takes a second or two before it holds its lock; until then the work would look as if it had died.
 $clock = [System.Diagnostics.Stopwatch]::StartNew()
 $resultPath = [System.IO.Path]::Combine($folder, 'result.json')
-while ($clock.Elapsed.TotalSeconds -lt 60 -and -not (Test-Running) -and -not [System.IO.File]::Exists($resultPath)) {
+$alive = $true
+while ($alive -and $clock.Elapsed.TotalSeconds -lt 60 -and -not (Test-Running) -and -not [System.IO.File]::Exists($resultPath)) {
     [System.Threading.Thread]::Sleep(50)
+    $alive = $null -ne (Get-Process -Id $answer.pid -ErrorAction SilentlyContinue)
+}
+if (-not (Test-Running) -and -not [System.IO.File]::Exists($resultPath)) {
+    throw "Windows started the work $name as process $($answer.pid), and it did not begin. Does a policy of this Windows forbid PowerShell scripts?"
 }
 ConvertTo-Json -InputObject $answer -Compress -Depth 2

@@ -7,8 +7,7 @@ import hashlib
 import http.server
 import re
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from http import HTTPStatus
@@ -224,14 +223,3 @@ class SiteHandler(http.server.BaseHTTPRequestHandler):
 def host_of(url: str) -> str:
     """The host name of a URL."""
     return urlsplit(url).hostname or ""
-
-
-@contextmanager
-def faulty(site: Site, *faults: WebFault) -> Iterator[None]:
-    """Set faults, and drop what is left of them afterwards."""
-    for fault in faults:
-        site.fault(fault)
-    try:
-        yield
-    finally:
-        site.clear()

@@ -70,6 +70,11 @@ def start_work(run: Run, given: Given) -> Started:
         if child.wait(0) or time.monotonic() > deadline:
             break
         run.job.sleep(0.01)
+    if name not in run.windows.works and not drive.is_file(f"{folder}\\result.json"):
+        raise ScriptFailed(
+            f"Windows started the work {name} as process {child.run.pid}, and it did not begin. Does a policy of this "
+            "Windows forbid PowerShell scripts?"
+        )
     return {"started": True, "joined": False, "pid": child.run.pid}
 
 
