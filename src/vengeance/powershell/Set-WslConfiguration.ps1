@@ -6,7 +6,8 @@
 #       stopped: wsl.exe --shutdown was run
 #
 # The file is read when the virtual machine starts, and not again. File and shutdown are one script, so that a lost
-# connection cannot leave a virtual machine that runs without the file that is there:
+# connection cannot leave a virtual machine that runs without the file that is there. When the shutdown fails, the old file
+# comes back, or the next run would find nothing to do:
 # https://learn.microsoft.com/windows/wsl/wsl-config#the-8-second-rule-for-configuration-changes
 # https://learn.microsoft.com/windows/wsl/basic-commands#shutdown
 # wsl.exe is the package's own: the one in System32 may not run without a desktop (microsoft/WSL#9231). Where it lies, the
@@ -41,24 +42,30 @@ $package = $machine.OpenSubKey('SOFTWARE\Microsoft\Windows\CurrentVersion\Lxss\M
 $location = ''
 if ($null -ne $package) { $location = [string] $package.GetValue('InstallLocation', '') }
 if ($wanted.shutdown -and $location -ne '') {
-    $start = [System.Diagnostics.ProcessStartInfo]::new([System.IO.Path]::Combine($location, 'wsl.exe'), '--shutdown')
-    $start.UseShellExecute = $false
-    $start.CreateNoWindow = $true
-    $start.RedirectStandardInput = $true
-    $start.RedirectStandardOutput = $true
-    $start.RedirectStandardError = $true
-    $start.EnvironmentVariables['WSL_UTF8'] = '1'
-    $process = [System.Diagnostics.Process]::Start($start)
-    $process.StandardInput.Close()
-    $said = $process.StandardOutput.ReadToEndAsync()
-    $complained = $process.StandardError.ReadToEndAsync()
-    if (-not $process.WaitForExit(180000)) { throw 'wsl.exe --shutdown has not ended within 180 s; .wslconfig is written.' }
-    if ($process.ExitCode -ne 0) {
-        $text = ''
-        if ([System.Threading.Tasks.Task]::WaitAll([System.Threading.Tasks.Task[]] @($said, $complained), 2000)) {
-            $text = $said.Result + ' ' + $complained.Result
+    try {
+        $start = [System.Diagnostics.ProcessStartInfo]::new([System.IO.Path]::Combine($location, 'wsl.exe'), '--shutdown')
+        $start.UseShellExecute = $false
+        $start.CreateNoWindow = $true
+        $start.RedirectStandardInput = $true
+        $start.RedirectStandardOutput = $true
+        $start.RedirectStandardError = $true
+        $start.EnvironmentVariables['WSL_UTF8'] = '1'
+        $process = [System.Diagnostics.Process]::Start($start)
+        $process.StandardInput.Close()
+        $said = $process.StandardOutput.ReadToEndAsync()
+        $complained = $process.StandardError.ReadToEndAsync()
+        if (-not $process.WaitForExit(180000)) { throw 'wsl.exe --shutdown has not ended within 180 s.' }
+        if ($process.ExitCode -ne 0) {
+            $text = ''
+            if ([System.Threading.Tasks.Task]::WaitAll([System.Threading.Tasks.Task[]] @($said, $complained), 2000)) {
+                $text = $said.Result + ' ' + $complained.Result
+            }
+            throw "wsl.exe --shutdown ended with $($process.ExitCode): $text"
         }
-        throw "wsl.exe --shutdown ended with $($process.ExitCode): $text"
+    }
+    catch {
+        if ($null -eq $before) { [System.IO.File]::Delete($path) } else { [System.IO.File]::WriteAllText($path, $before, $plain) }
+        throw
     }
     $answer.stopped = $true
 }

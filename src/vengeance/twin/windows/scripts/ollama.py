@@ -353,10 +353,11 @@ def get_storage(run: Run, given: Given) -> Storage:
     folder = str(given.get("folder") or "") or f"{_profile(run)}\\.ollama\\models"
     if not re.match(r"[A-Za-z]:|[\\/]", folder):
         raise ScriptFailed(f"'{folder}' is not a full path: begin with a drive, as in D:\\Models.")
-    if drive.is_directory(f"{folder}\\blobs"):
-        partial = sum(each.size for each in drive.entries(f"{folder}\\blobs") if each.name.endswith("-partial"))
-    else:
-        partial = 0
+    blobs, partial = f"{folder}\\blobs", 0
+    for each in drive.entries(blobs) if drive.is_directory(blobs) else []:
+        if "-partial-" in each.name:
+            with contextlib.suppress(ValueError, Win32Error):
+                partial += int(json.loads(drive.read(f"{blobs}\\{each.name}"))["Completed"])
     free = run.windows.machine.free_bytes
     return {"folder": folder, "free_bytes": free, "partial_bytes": partial}
 

@@ -73,9 +73,16 @@ def set_wsl_configuration(run: Run, given: Given) -> ConfigurationChange:
         return {"changed": False, "before": before, "after": before, "reboot_required": False, "stopped": False}
     run.windows.drive.write(f"{_file(run)}.new", wanted.encode())
     run.windows.drive.move(f"{_file(run)}.new", _file(run), replace=True)
-    stopped = _wsl(run, "--shutdown") if given["shutdown"] else None
-    if stopped is not None and stopped[0] != 0:
-        raise ScriptFailed(f"wsl.exe --shutdown ended with {stopped[0]}: {stopped[1]}")
+    try:
+        stopped = _wsl(run, "--shutdown") if given["shutdown"] else None
+        if stopped is not None and stopped[0] != 0:
+            raise ScriptFailed(f"wsl.exe --shutdown ended with {stopped[0]}: {stopped[1]}")
+    except ScriptFailed:
+        if before is None:
+            run.windows.drive.remove_file(_file(run))
+        else:
+            run.windows.drive.write(_file(run), before.encode())
+        raise
     return {
         "changed": True,
         "before": before,
