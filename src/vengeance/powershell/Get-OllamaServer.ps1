@@ -74,8 +74,9 @@ foreach ($process in @(Get-CimInstance -ClassName Win32_Process -Filter $filter)
 $me = [System.Security.Principal.WindowsIdentity]::GetCurrent().User.Value
 $signedIn = $false
 foreach ($explorer in @(Get-CimInstance -ClassName Win32_Process -Filter "Name = 'explorer.exe'")) {
-    $owner = Invoke-CimMethod -InputObject $explorer -MethodName 'GetOwnerSid'
-    if ([string] $owner.Sid -eq $me) { $signedIn = $true }
+    # It may have ended since it was listed.
+    $owner = Invoke-CimMethod -InputObject $explorer -MethodName 'GetOwnerSid' -ErrorAction 'SilentlyContinue'
+    if ($null -ne $owner -and [string] $owner.Sid -eq $me) { $signedIn = $true }
 }
 
 $local = [Environment]::GetFolderPath('LocalApplicationData')

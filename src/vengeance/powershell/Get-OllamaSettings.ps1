@@ -89,7 +89,7 @@ function Test-Flag($row, [string] $column) {
 
 $local = [Environment]::GetFolderPath('LocalApplicationData')
 $database = [System.IO.Path]::Combine($local, 'Ollama\db.sqlite')
-$link = [System.IO.Path]::Combine([Environment]::GetFolderPath('Startup'), 'Ollama.lnk')
+$link = [System.IO.Path]::Combine([Environment]::GetFolderPath('Startup', 'DoNotVerify'), 'Ollama.lnk')
 $updates = [System.IO.Path]::Combine($local, 'Ollama\updates_v2')
 $staged = $false
 if ([System.IO.Directory]::Exists($updates)) {

@@ -5,12 +5,14 @@
 #
 # The app itself copies lib\Ollama.lnk there when it runs for the first time, and never again, so that a link that a person
 # took away stays away: ollama/ollama, app/cmd/app/app_windows.go
+# An account that never had a desktop need not have that folder yet; its path would be empty if it were verified:
+# https://learn.microsoft.com/dotnet/api/system.environment.specialfolderoption
 # https://learn.microsoft.com/dotnet/api/system.environment.specialfolder (Startup)
 param([string] $InputJson)
 $ErrorActionPreference = 'Stop'
 
 $wanted = ConvertFrom-Json -InputObject $InputJson
-$link = [System.IO.Path]::Combine([Environment]::GetFolderPath('Startup'), 'Ollama.lnk')
+$link = [System.IO.Path]::Combine([Environment]::GetFolderPath('Startup', 'DoNotVerify'), 'Ollama.lnk')
 $before = [System.IO.File]::Exists($link)
 if ($wanted.present -and -not $before) {
     $source = [System.IO.Path]::Combine([string] $wanted.folder, 'lib\Ollama.lnk')
