@@ -9,7 +9,7 @@
 # its ranges go when it stops, and takes other ones when it starts. WSL's network goes through it, so a running distro may
 # have none until it is started again: https://github.com/microsoft/WSL/issues/9418
 # https://learn.microsoft.com/troubleshoot/windows-client/networking/udp-tcp-ports-reserved
-# https://learn.microsoft.com/windows/win32/cimwin32prov/win32-systemdriver
+# https://learn.microsoft.com/windows/win32/cimwin32prov/stopservice-method-in-class-win32-systemdriver
 param([string] $InputJson)
 $ErrorActionPreference = 'Stop'
 
@@ -49,8 +49,8 @@ if ($wanted.present -and -not $before) {
     $code = Set-Range 'add'
     if ($code -ne 0 -and $wanted.stop_winnat) {
         $refused = Invoke-Nat 'StopService'
-        # 5: it does not run.
-        if ($refused -ne 0 -and $refused -ne 5) { throw "WinNAT could not be stopped: error $refused of Win32_SystemDriver." }
+        # 5, 6: it does not run.
+        if (@(0, 5, 6) -notcontains $refused) { throw "WinNAT could not be stopped: error $refused of Win32_SystemDriver." }
         $stopped = $refused -eq 0
         try { $code = Set-Range 'add' }
         finally { if ($stopped) { [void] (Invoke-Nat 'StartService') } }

@@ -41,7 +41,9 @@ if ($null -ne $wanted.running) {
     $goal = 'Stopped'
     if ($wanted.running) { $goal = 'Running' }
     if ($before.state -ne $goal) {
-        if ($wanted.running) { $service.Start() } else { Stop-Service -InputObject $service -Force -NoWait }
+        # Soon after a boot it may be on its way, and Start would refuse.
+        if ($wanted.running) { if ($before.state -ne 'Start Pending') { $service.Start() } }
+        else { Stop-Service -InputObject $service -Force -NoWait }
         $service.WaitForStatus($goal, [TimeSpan]::FromSeconds(60))
         $changed = $true
     }
