@@ -68,6 +68,8 @@
         Write-Step 'Best is a local administrator of its own, who then owns Ollama and the Linux distro too.'
         $new = $name
         if ($null -ne $user -or $new -eq '') { $new = 'vengeance' }
+        # A name that is the machine's too means the machine to much of Windows.
+        if ($new -eq $env:COMPUTERNAME) { $new = 'deployer' }
         $answer = Read-Host -Prompt "  Make the local administrator '$new' now? Enter = yes, n = no, or another name"
         if ($answer -eq 'n' -and ($null -eq $user -or -not $user.Enabled)) {
             Write-Problem 'Nothing was changed: without an account that can sign in there is nothing to set up.'
@@ -76,6 +78,10 @@
         if ($answer -ne 'n') {
             if ($answer -ne '' -and $answer -ne 'y' -and $answer -ne 'yes') { $new = $answer }
             $known = @(Get-LocalUser | Where-Object { $_.Name -eq $new })
+            if ($new -eq $env:COMPUTERNAME) {
+                Write-Problem "Nothing was changed: $new is the name of this machine. Take another one."
+                return
+            }
             if ($known.Count -gt 0) {
                 Write-Problem "Nothing was changed: there is an account $new already."
                 Write-Problem 'Run this again with its name at Account (the first lines), or with another name.'

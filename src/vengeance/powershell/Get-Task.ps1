@@ -25,6 +25,8 @@ function Get-Seconds([string] $duration) {
 }
 
 function Get-Account([string] $name) {
+    # A bare name that is also the computer's would mean the computer.
+    if ($name -eq $env:COMPUTERNAME) { $name = "$name\$name" }
     try {
         if ($name -like 'S-1-*') {
             $sid = New-Object -TypeName Security.Principal.SecurityIdentifier -ArgumentList $name
