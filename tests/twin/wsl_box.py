@@ -83,6 +83,11 @@ class WslBox(Box):
             return []
         return [DISTRO]
 
+    def stops_within(self, seconds: float) -> bool:
+        """Put the clock forward; whether no distro runs after that."""
+        self.clock.advance(seconds)
+        return not self.running()
+
     def registered(self) -> list[str]:
         """The distros in the registry."""
         key = f"HKU\\{self.state.sid(USER)}\\{LXSS}"
