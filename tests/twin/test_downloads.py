@@ -111,6 +111,29 @@ def test_a_file_that_is_another_one_meanwhile_is_downloaded_anew(
     assert sha256(there.box.drive_c / PLACE) == right
 
 
+def test_a_download_that_came_whole_and_was_not_checked_is_not_fetched_again(
+    there: WorksHost, vendors: Vendors
+) -> None:
+    vendors.site.fault(WebFault("cut", 1_000_000))
+    vendors.site.fault(WebFault("status", 404))
+    assert not there.run(windows.download, **wanted(vendors))[0]
+    via = vendors.site.redirects[SETUP_URL]
+    whole = vendors.site.artefacts[via].path.read_bytes()
+    (there.box.drive_c / f"{PLACE}.part").write_bytes(whole)
+    assert there.run(windows.download, **wanted(vendors))[0]
+    assert vendors.site.requests[-1].status == 416
+    assert sha256(there.box.drive_c / PLACE) == vendors.served[SETUP_URL]
+
+
+def test_a_part_that_is_longer_than_the_file_is_fetched_anew(there: WorksHost, vendors: Vendors) -> None:
+    vendors.site.fault(WebFault("cut", 1_000_000))
+    vendors.site.fault(WebFault("status", 404))
+    assert not there.run(windows.download, **wanted(vendors))[0]
+    (there.box.drive_c / f"{PLACE}.part").write_bytes(bytes(5_000_000))
+    assert there.run(windows.download, **wanted(vendors))[0]
+    assert sha256(there.box.drive_c / PLACE) == vendors.served[SETUP_URL]
+
+
 def test_a_part_of_another_address_is_not_gone_on_with(there: WorksHost, vendors: Vendors) -> None:
     vendors.site.fault(WebFault("cut", 100_000))
     vendors.site.fault(WebFault("status", 404))

@@ -189,15 +189,17 @@ while (-not $complete) {
         # Reading from a connection that is cut gives this kind.
         if ($null -eq $web -and $innermost -isnot [System.Net.Sockets.SocketException] -and $_.Exception.InnerException -isnot [System.IO.IOException]) { throw }
         $problem = $innermost.Message
-        if ($null -ne $web -and $null -ne $web.Response) {
+        if ($null -ne $web -and $web.Status -eq 'ProtocolError' -and $null -ne $web.Response) {
             $status = [int] $web.Response.StatusCode
+            $range = [string] $web.Response.Headers['Content-Range']
             $web.Response.Close()
             $problem = "it answered $status"
             if ($status -eq 416) {
-                # All is there already, or more than all: the hash tells.
-                $complete = $offset -gt 0 -and $tries -eq 1
+                # An earlier try got all of it, and was ended before it could be checked.
+                $complete = $offset -gt 0 -and $range -eq "bytes */$offset"
                 if (-not $complete) { Remove-Part }
             }
+            elseif ($status -eq 407) { throw "The proxy on the way to $url asks who wants to pass, and nobody is signed in to it: let it pass the box, or name another one." }
             elseif ($status -lt 500 -and $status -ne 408 -and $status -ne 429) { throw "The server answered $status for $url. Is the address right?" }
         }
         elseif ($null -ne $web -and ($web.Status -eq 'TrustFailure' -or $web.Status -eq 'SecureChannelFailure')) {

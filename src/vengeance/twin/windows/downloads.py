@@ -150,7 +150,7 @@ class _Download:
 
     def _take(self, response: Response, offset: int, tries: int) -> str | None:
         if response.status == 416:
-            if offset > 0 and tries == 1:
+            if offset > 0 and response.headers.get("Content-Range") == f"bytes */{offset}":
                 return None
             self._remove_part()
             return "it answered 416"
