@@ -13,7 +13,7 @@ from pyinfra.api.state import State
 from tests.box.conftest import Deploy, only_host
 
 ROOT = Path(__file__).resolve().parents[2]
-STAGES = ["preflight", "ollama", "wsl", "cuda", "vllm", "verify"]
+STAGES = ["preflight", "windows", "ollama", "wsl", "cuda", "vllm", "expose", "verify"]
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +34,7 @@ def test_the_stages_follow_each_other_on_both_hosts(second_run: dict[str, Any]) 
     names = [each["name"] for each in second_run["operations"]]
     assert [name for name in names if name.startswith("Stage: ")] == [f"Stage: {stage}" for stage in STAGES]
     stage = ""
+    assert names.pop() == "Summary"
     for name in names:
         if name.startswith("Stage: "):
             stage = name.removeprefix("Stage: ")
@@ -64,7 +65,7 @@ def secrets_of(box: State) -> dict[str, str]:
 
 def test_the_first_run_shows_before_and_after_of_the_variables(first_run: subprocess.CompletedProcess[str]) -> None:
     assert "machine variable OLLAMA_HOST: (not set) -> '0.0.0.0:11434'" in first_run.stderr
-    assert "user variable OLLAMA_KEEP_ALIVE: (not set) -> '5m'" in first_run.stderr
+    assert "machine variable OLLAMA_KEEP_ALIVE: (not set) -> '5m'" in first_run.stderr
 
 
 def test_the_first_run_says_everything_but_the_secrets(first_run: subprocess.CompletedProcess[str], box: State) -> None:
