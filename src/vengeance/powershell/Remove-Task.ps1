@@ -148,7 +148,9 @@ function Get-Tree($task) {
 }
 
 function Stop-Tree($task, $tree) {
-    $null = $task.Stop(0)
+    # SCHED_E_TASK_NOT_RUNNING (0x8004130B), as a signed HRESULT: it has ended since it was looked at.
+    try { $null = $task.Stop(0) }
+    catch { if ($_.Exception.GetBaseException().HResult -ne -2147216629) { throw } }
     foreach ($process in $tree) {
         $left = Get-CimInstance -ClassName Win32_Process -Filter "ProcessId = $($process.ProcessId)"
         if ($null -ne $left -and $left.CreationDate -eq $process.CreationDate) {
