@@ -50,6 +50,7 @@ if ($wanted.shutdown -and $location -ne '') {
         $start.RedirectStandardOutput = $true
         $start.RedirectStandardError = $true
         $start.EnvironmentVariables['WSL_UTF8'] = '1'
+        $start.EnvironmentVariables['WSL_DISABLE_WARNINGS'] = '1'
         $process = [System.Diagnostics.Process]::Start($start)
         $process.StandardInput.Close()
         $said = $process.StandardOutput.ReadToEndAsync()
