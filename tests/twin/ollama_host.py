@@ -14,6 +14,7 @@ from tests.twin.ollama_box import OllamaBox, eventually
 from tests.twin.works_box import WorksHost
 from tests.unit.operation_runs import Run
 from vengeance.operations import ollama, work
+from vengeance.operations.ollama import install, pulls, waiting
 from vengeance.operations.work import run_work
 from vengeance.twin.ollama import package
 
@@ -130,6 +131,7 @@ class OllamaHost(WorksHost):
 
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Look more often than on a real box, where each look is a request over the network."""
-    monkeypatch.setattr(ollama, "_LOOK_EVERY", 0.02)
-    monkeypatch.setattr(ollama, "run_work", partial(run_work, read_every=0.02))
+    monkeypatch.setattr(waiting, "LOOK_EVERY", 0.02)
+    for module in (install, pulls):
+        monkeypatch.setattr(module, "run_work", partial(run_work, read_every=0.02))
     monkeypatch.setattr(work, "_TELL_EVERY", 0.0)

@@ -10,8 +10,10 @@ import pytest
 
 from tests.twin.ollama_box import APP_FOLDER, SMALL, STARTUP, eventually
 from tests.twin.ollama_host import MACHINE, TINY, VERSION, OllamaHost, quick
+from vengeance.box.downloads import Transfer
 from vengeance.facts import ollama as facts
 from vengeance.operations import ollama
+from vengeance.operations.ollama import pulls
 from vengeance.twin.ollama import package
 
 
@@ -354,11 +356,13 @@ def test_with_logon_and_nobody_there_the_models_wait(box: OllamaHost) -> None:
 
 def test_progress_is_told_in_bytes_speed_and_time_left() -> None:
     clock = iter([0.0, 10.0, 20.0])
-    say = ollama.progress_line(lambda: next(clock))
+    say = pulls.progress_line(Transfer("m:1", lambda: next(clock)))
     progress = {"model": "m:1", "status": "pulling", "completed": 10**9, "total": 4 * 10**9, "attempt": 1}
-    assert say(progress) == "m:1: 1.0 GB of 4.0 GB (25 %)"
-    assert say({**progress, "completed": 2 * 10**9}) == "m:1: 2.0 GB of 4.0 GB (50 %), 100.0 MB/s, 20 s left"
-    assert say({**progress, "completed": 2 * 10**9, "attempt": 2}) == "m:1: 2.0 GB of 4.0 GB (50 %), attempt 2"
+    assert say(progress) == "m:1: pulled 1.0 GB of 4.0 GB, 25 %"
+    assert say({**progress, "completed": 2 * 10**9}) == "m:1: pulled 2.0 GB of 4.0 GB, 50 %, 100.0 MB/s, 20 s left"
+    again = say({**progress, "completed": 2 * 10**9, "attempt": 2})
+    assert again == "m:1: pulled 2.0 GB of 4.0 GB, 50 %, 50.0 MB/s, 40 s left, attempt 2"
+    assert say({**progress, "status": "pulling manifest", "total": 0}) == "m:1: pulling manifest"
 
 
 # --- unloaded -----------------------------------------------------------------------------------------------

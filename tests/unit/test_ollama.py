@@ -9,6 +9,7 @@ import pytest
 from pyinfra.api.exceptions import FactProcessError, OperationValueError
 
 from tests.unit.operation_runs import run_operation
+from vengeance.box import ollama_faults, ollama_settings, ollama_start
 from vengeance.facts import ollama as facts
 from vengeance.operations import ollama
 
@@ -110,8 +111,12 @@ def test_a_model_without_its_fields_is_an_error(fact: Any) -> None:
 DECLARED = {"OLLAMA_HOST": "0.0.0.0:11434"}
 
 
+def faults(found: facts.ServerFact, start: Any) -> list[str]:
+    return ollama_faults.of_servers(found["servers"], found["app_runs"], DECLARED, start)
+
+
 def test_a_server_as_it_should_be_has_no_fault() -> None:
-    assert ollama.faults(server(process()), DECLARED, "logon") == []
+    assert faults(server(process()), "logon") == []
 
 
 @pytest.mark.parametrize(
@@ -126,27 +131,21 @@ def test_a_server_as_it_should_be_has_no_fault() -> None:
     ],
 )
 def test_each_fault_has_its_sentence(found: facts.ServerFact, start: Any, sentence: str) -> None:
-    assert sentence in "; ".join(ollama.faults(found, DECLARED, start))
+    assert sentence in "; ".join(faults(found, start))
 
 
 def test_a_variable_of_the_window_is_named_with_what_it_puts() -> None:
-    settings: Any = {
-        "expose": True,
-        "browser": True,
-        "models": "D:\\m",
-        "context_length": 8192,
-        "auto_update_enabled": None,
-    }
-    assert ollama.overrides(settings) == {
+    assert ollama_settings.put_by_app(expose=True, browser=True, models="D:\\m", context_length=8192) == {
         "OLLAMA_HOST": "0.0.0.0",
         "OLLAMA_ORIGINS": "*",
         "OLLAMA_MODELS": "D:\\m",
         "OLLAMA_CONTEXT_LENGTH": "8192",
     }
+    assert ollama_settings.put_by_app(expose=False, browser=False, models="", context_length=0) == {}
 
 
 def test_the_task_keeps_the_log_and_begins_without_a_quote() -> None:
-    line = ollama.server_arguments("C:\\Program Files\\Ollama", "C:\\logs\\server.log")
+    line = ollama_start.server_arguments("C:\\Program Files\\Ollama", "C:\\logs\\server.log")
     assert line == (
         '/d /c mkdir "C:\\logs" 2>nul & move /y "C:\\logs\\server.log" "C:\\logs\\server-1.log" >nul 2>nul & '
         '"C:\\Program Files\\Ollama\\ollama.exe" serve >"C:\\logs\\server.log" 2>&1'

@@ -12,9 +12,10 @@ from datetime import datetime
 from typing import NamedTuple
 
 from vengeance.box.ollama_environment import VARIABLES
+from vengeance.box.ports import LOOPBACK as LOOPBACK
+from vengeance.box.ports import check_port
 
 PORT = 11434
-LOOPBACK = "127.0.0.1"
 _ANY = ("", "0.0.0.0", "::")  # noqa: S104
 
 _ENV = re.compile(r'\benv="((?:[^"\\]|\\.)*)"|\benv=(map\[\S*\])')
@@ -38,6 +39,13 @@ class Address(NamedTuple):
     scheme: str
     host: str
     port: int
+
+
+def check_asked(address: str, port: int) -> None:
+    """Check that a server can be asked at an address and a port. Raises ValueError with a sentence."""
+    if not re.fullmatch(r"[0-9A-Za-z.:-]+", address):
+        raise ValueError(f"{address!r} is no address to ask Ollama at: write {LOOPBACK}.")
+    check_port(port)
 
 
 def address(value: str) -> Address:

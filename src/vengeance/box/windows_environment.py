@@ -57,6 +57,11 @@ def changes(present: dict[str, str], wanted: dict[str, str | None]) -> dict[str,
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 
 
+def shown(value: str | None) -> str:
+    """Return a value for a person, who cannot see blanks at its ends otherwise; None is one that is not set."""
+    return "(not set)" if value is None else repr(value)
+
+
 def overridden(user: dict[str, str], machine: dict[str, str]) -> dict[str, tuple[str, str]]:
     """Find machine variables that a user variable of the same name hides, with another value.
 

@@ -14,6 +14,7 @@ from pyinfra.api.exceptions import FactProcessError
 from pyinfra.api.facts import FactBase
 
 from vengeance.box import ollama_server
+from vengeance.box.ollama_faults import RunningServer
 from vengeance.facts.windows.answers import parse
 from vengeance.powershell import Script, ollama
 
@@ -48,17 +49,6 @@ class Installation(FactBase[ollama.Installation]):
 
     def process(self, output: list[str]) -> ollama.Installation:
         return parse("Get-OllamaInstallation", output, ollama.Installation)
-
-
-class RunningServer(TypedDict):
-    """A server that runs; ``environment`` is what it works with, None where its log does not tell."""
-
-    pid: int
-    session: int
-    started_by: Literal["app", "task", "other"]
-    environment: dict[str, str] | None
-    listening: str | None
-    version: str | None
 
 
 class ServerFact(TypedDict):

@@ -6,18 +6,35 @@ state of one box does not, so it is refused by a command that fails on that host
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import TypeVar
 
 from pyinfra import logger
 from pyinfra.api.command import FunctionCommand
+from pyinfra.api.exceptions import OperationValueError
 from pyinfra.api.host import Host
 from pyinfra.api.state import State
 
+T = TypeVar("T")
 
-def _say_and_fail(state: State, host: Host, *sentences: str) -> bool:
+
+def checked(check: Callable[[], T]) -> T:
+    """Return what a check of arguments gives. Raises OperationValueError with the sentence of its ValueError."""
+    try:
+        return check()
+    except ValueError as error:
+        raise OperationValueError(str(error)) from None
+
+
+def failed(host: Host, *sentences: str) -> bool:
+    """Say why a function of ours failed, each sentence on a line of its own; return False, its result then."""
     for sentence in sentences:
         host.log_styled(sentence, log_func=logger.error, fg="red")
     return False
+
+
+def _say_and_fail(state: State, host: Host, *sentences: str) -> bool:
+    return failed(host, *sentences)
 
 
 def refuse(sentence: str) -> FunctionCommand:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from pyinfra import logger
 from pyinfra.api.command import PyinfraCommand
@@ -131,11 +131,26 @@ def scheduled_task(
         host.noop(f"task \\vengeance\\{task} is as it should be")
         return
     secrets = {"password": _reveal(password)} if logon == "password" else {}
-    yield Script(
-        "Set-Task",
-        {"name": task, "definition": {**wanted}, "running": running, "renew": renew, "password": None},  # type: ignore[dict-item]
-        secrets,
-    )
+    yield set_task(task, wanted, running, renew, secrets)
+
+
+def set_task(
+    task: str,
+    definition: TaskDefinition,
+    running: bool | None,
+    renew: bool = False,
+    secrets: Mapping[str, str] | None = None,
+) -> Script:
+    """Return the script that registers a task, and starts or ends it.
+
+    + task: its name
+    + definition: as it should be; one that is there already so is left alone
+    + running: whether it should run, None leaves that as it is
+    + renew: whether its password is stored again
+    + secrets: ``password``, where Windows has to keep one
+    """
+    given: dict[str, Any] = {"name": task, "definition": {**definition}, "running": running, "renew": renew}
+    return Script("Set-Task", {**given, "password": None}, secrets or {})
 
 
 def password_is_stale(task: Task) -> bool:

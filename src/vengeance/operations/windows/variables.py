@@ -41,8 +41,25 @@ def check_variables(variables: Mapping[str, str], level: str, present: bool) -> 
         raise OperationValueError(str(error)) from None
 
 
-def _values(variables: Mapping[str, Variable]) -> dict[str, str]:
+def values_of(variables: Mapping[str, Variable]) -> dict[str, str]:
+    """Return name -> value of a level that the fact ``Environment`` has read."""
     return {name: variable["value"] for name, variable in variables.items()}
+
+
+def set_level(
+    level: Level, present: dict[str, str], wanted: dict[str, str | None]
+) -> Generator[PyinfraCommand, None, None]:
+    """Say what changes at a level, and give the script that changes it; nothing where all is right.
+
+    + present: name -> value as the registry has them
+    + wanted: name -> value, None for a variable that should not be there
+    """
+    changes = windows_environment.changes(present, wanted)
+    for name, (before, after) in changes.items():
+        host.log(f"{level} variable {name}: {windows_environment.shown(before)} -> {windows_environment.shown(after)}")
+    if changes:
+        variables = {name: after for name, (_, after) in changes.items()}
+        yield Script("Set-Environment", {"level": level, "variables": variables})
 
 
 @operation()
@@ -75,22 +92,13 @@ def environment(
         return  # it could not be read: pyinfra has said so and failed the host
     wanted: dict[str, str | None] = {name: value if present else None for name, value in variables.items()}
     if level == "machine" and present:
-        for name, (mine, other) in windows_environment.overridden(_values(found["user"]), variables).items():
+        for name, (mine, other) in windows_environment.overridden(values_of(found["user"]), variables).items():
             host.log(
                 f"the user variable {name}={other!r} hides the machine variable {mine!r} from programs of that user; "
                 f"remove it, signed in as that user: reg delete HKCU\\Environment /v {name} /f",
                 logger.warning,
             )
-    changes = windows_environment.changes(_values(found[level]), wanted)
+    changes = list(set_level(level, values_of(found[level]), wanted))
     if not changes:
         host.noop(f"{level} variables {', '.join(variables)} are as they should be")
-        return
-    for name, (before, after) in changes.items():
-        host.log(f"{level} variable {name}: {_shown(before)} -> {_shown(after)}")
-    yield Script(
-        "Set-Environment", {"level": level, "variables": {name: after for name, (_, after) in changes.items()}}
-    )
-
-
-def _shown(value: str | None) -> str:
-    return "(not set)" if value is None else repr(value)
+    yield from changes
