@@ -17,7 +17,7 @@ from pyinfra.operations import apt
 
 from vengeance.box import cuda
 from vengeance.operations import debian
-from vengeance.operations.refusal import refuse
+from vengeance.operations.refusal import checked, refuse
 
 
 @operation()
@@ -58,10 +58,7 @@ def toolkit(version: str, packages: list[str] | None = None) -> Generator[Pyinfr
 
         cuda.toolkit(name="Install the CUDA toolkit", version="12-4")
     """
-    try:
-        wanted = [cuda.toolkit_package(version), *(packages or [])]
-    except ValueError as error:
-        raise OperationValueError(str(error)) from None
+    wanted = [checked(lambda: cuda.toolkit_package(version)), *(packages or [])]
     for package, reason in cuda.breakers(wanted).items():
         raise OperationValueError(f"{package} does not belong into WSL: {reason}. Leave it out.")
     present = host.get_fact(DebPackages)

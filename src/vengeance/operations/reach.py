@@ -8,13 +8,13 @@ from collections.abc import Generator
 import requests
 from pyinfra import logger
 from pyinfra.api.command import PyinfraCommand
-from pyinfra.api.exceptions import OperationValueError
 from pyinfra.api.operation import operation
 from pyinfra.api.state import StateStage
 from pyinfra.context import host, state
 
-from vengeance.box import tailnet, windows_settings
+from vengeance.box import ports, tailnet
 from vengeance.facts.tailscale import Status
+from vengeance.operations.refusal import checked
 
 _ONE_TRY_SECONDS = 5.0
 _POLL_SECONDS = 1.0
@@ -75,10 +75,7 @@ def answers(
 
         reach.answers(name="Ollama answers this machine", port=11434, path="/api/version")
     """
-    try:
-        windows_settings.check_port(port)
-    except ValueError as error:
-        raise OperationValueError(str(error)) from None
+    checked(lambda: ports.check_port(port))
     yield from ()
     if state.current_stage != StateStage.Execute:
         host.noop("asked when the deploy runs")

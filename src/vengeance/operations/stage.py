@@ -12,14 +12,13 @@ from collections.abc import Generator
 from weakref import WeakKeyDictionary
 
 from pyinfra.api.command import PyinfraCommand
-from pyinfra.api.exceptions import OperationValueError
 from pyinfra.api.host import Host
 from pyinfra.api.operation import operation
 from pyinfra.api.state import State, StateStage
 from pyinfra.context import host, state
 
 from vengeance.box import stages
-from vengeance.operations.refusal import refuse
+from vengeance.operations.refusal import checked, refuse
 
 Begin = tuple[str, str, float]
 """Hash of the operation that begins a stage on a host, the stage, and when that was (time.monotonic)."""
@@ -62,10 +61,7 @@ def begins(of: str = "") -> Generator[PyinfraCommand, None, None]:
     """
     sentences: list[str] = []
     if of:
-        try:
-            sentences = stages.sentences(of, host.groups, host.data.dict())  # type: ignore[no-untyped-call]
-        except ValueError as error:
-            raise OperationValueError(str(error)) from None
+        sentences = checked(lambda: stages.sentences(of, host.groups, host.data.dict()))  # type: ignore[no-untyped-call]
     failed = failed_sides()
     if failed:
         yield refuse(f"{host.name} is left as it is now, because {', '.join(failed)} on the same machine has failed.")

@@ -19,7 +19,7 @@ from pyinfra.context import host, state
 
 from vengeance.box import python_packages, systemd_unit, vllm_flags
 from vengeance.facts.vllm import ENVIRONMENT_FILE, FOLDER, STARTED_WITH_FILE, Environment, Health, Server, ServerState
-from vengeance.operations.refusal import refuse
+from vengeance.operations.refusal import checked, refuse
 from vengeance.secret import Secret
 
 _PATH = re.compile(r"(/[A-Za-z0-9._+-]+)+")
@@ -72,10 +72,7 @@ def environment(
     """
     _check(_PATH, "absolute path of a Python environment, as in /home/steam/vllm-env", path)
     _check(USER, "name of a Linux user", user)
-    try:
-        requirement = python_packages.parse_requirement(package)
-    except ValueError as error:
-        raise OperationValueError(str(error)) from None
+    requirement = checked(lambda: python_packages.parse_requirement(package))
     found = host.get_fact(Environment, path=path, _su_user=user, _su_shell="/bin/sh")
     own_python = QuoteString(f"{path}/bin/python")
     foreign = found is not None and found["owner"] != user
@@ -193,12 +190,10 @@ def server(
     _check(_UNIT, "name of a unit, as in vllm.service", unit)
     if flags.get("port") is None:
         raise OperationValueError("The flags of the server name no port, and its health is asked for there: add port.")
-    try:
-        words = vllm_flags.arguments(flags, version)
-        quoted = systemd_unit.variables({**(variables or {}), **revealed(secrets)})
-        command = systemd_unit.lines([f"{path}/bin/python", "-m", "vllm.entrypoints.openai.api_server", *words])
-    except ValueError as error:
-        raise OperationValueError(str(error)) from None
+    words = checked(lambda: vllm_flags.arguments(flags, version))
+    quoted = checked(lambda: systemd_unit.variables({**(variables or {}), **revealed(secrets)}))
+    program = [f"{path}/bin/python", "-m", "vllm.entrypoints.openai.api_server"]
+    command = checked(lambda: systemd_unit.lines([*program, *words]))
     environment_text = _render(variables_template, {"variables": quoted})
     data = {"path": path, "user": user, "command": command, "port": flags["port"]}
     unit_text = _render(template, {**data, "environment_file": ENVIRONMENT_FILE})
