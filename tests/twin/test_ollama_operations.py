@@ -316,7 +316,7 @@ def test_too_little_disk_is_refused_with_the_numbers_before_any_pull(box: Ollama
     box.stage()
     box.windows.state.set_free_bytes(40 * 10**9)
     assert not box.do(ollama.models, models=[{"name": "qwen2.5:72b", "size_gb": 47}, {"name": TINY, "size_gb": 0.4}])
-    assert "take 47.4 GB (qwen2.5:72b 47.0 GB, qwen2.5:0.5b 400 MB) and 2.0 GB stay free beside them" in box.text
+    assert "take 47.4 GB (qwen2.5:72b 47.0 GB, qwen2.5:0.5b 400.0 MB) and 2.0 GB stay free beside them" in box.text
     assert "only 40.0 GB are free: 9.4 GB too little. Nothing was pulled." in box.text
     assert box.there.ask("GET", "/api/tags").json["models"] == []
 

@@ -85,7 +85,7 @@ SETTINGS: list[tuple[dict[str, object], str]] = [
     ({"remote_addresses": []}, "lets nobody or everybody in: name who may come"),
     ({"expose": "server"}, "expose: it is one of serve, portproxy, none, not 'server': serve?"),
     ({"tailscale_wanted": False}, "expose: 'serve' is done by Tailscale, and tailscale_wanted is False"),
-    ({"exposed_ports": {80800: "vLLM"}}, "exposed_ports: ports go from 1 to 65535, not 80800."),
+    ({"exposed_ports": {80800: "vLLM"}}, "exposed_ports: a port is a whole number from 1 to 65535, not 80800."),
     ({"exposed_ports": {11434: "Ollama"}}, "exposed_ports: 11434 is Ollama's own"),
     # Ollama
     ({"ollama_version": "v0.34.1"}, "ollama_version: 'v0.34.1' is no version: it is three numbers"),
@@ -107,7 +107,7 @@ SETTINGS: list[tuple[dict[str, object], str]] = [
     ({"ollama_autostart": "service"}, "ollama.exe does not speak to the service manager: boot is a task"),
     ({"ollama_auto_update": True}, "ollama_auto_update: the tray app updates Ollama, and it does not run"),
     ({"ollama_path": "D:Ollama"}, "ollama_path: 'D:Ollama' is not a full Windows path"),
-    ({"ollama_port": 114340}, "ollama_port: ports go from 1 to 65535, not 114340."),
+    ({"ollama_port": 114340}, "ollama_port: it is a whole number from 1 to 65535, not 114340."),
     ({"ollama_port": 11435}, "ollama_port: it is 11435, and OLLAMA_HOST=0.0.0.0:11434 means 11434."),
     ({"ollama_user_variables": {"OLLAMA_KEEP_ALIVE": "5 minutes"}}, "OLLAMA_KEEP_ALIVE is a duration such as 5m"),
     ({"ollama_machine_variables": {"OLLAMA_GPU": "0"}}, "Ollama does not read OLLAMA_GPU: Ollama never had it."),
@@ -128,7 +128,7 @@ SETTINGS: list[tuple[dict[str, object], str]] = [
     # WSL and the distro
     ({"wsl_version": "2.0.0"}, "wsl_version: 2.0.0 is older than 2.5.9, the first that can keep a distro running"),
     ({"wsl_version": "2.7.12"}, "wsl_url: it is the address of 2.7.11, and wsl_version is 2.7.12."),
-    ({"wsl_product_code": "497CB23D-8747-4047-A079-DD98E0EDFC18"}, "is no product code: it is a GUID in braces"),
+    ({"wsl_product_code": "497CB23D-8747-4047-A079-DD98E0EDFC18"}, "is no product code: it is as {497CB23D"),
     (changed("wslconfig", "wsl2", memory=24), "[wsl2] memory in .wslconfig: '24' is 24 bytes"),
     (changed("wslconfig", "wsl2", memory="24 GB"), "no size that WSL reads: write '24GB'"),
     (changed("wslconfig", "wsl2", memori="24GB"), "has no key memori in [wsl2]: did you mean memory"),
@@ -170,7 +170,7 @@ def test_the_sentence_names_the_setting_and_shows_no_secret(wrong: dict[str, obj
 
 def test_all_that_is_wrong_is_told_at_once() -> None:
     said = complaint({**WINDOWS, "ollama_port": 0, "wsl_sha256": "x", "gpuname": "x"})
-    for part in ("gpuname", "ollama_port: ports go", "wsl_sha256: a SHA-256"):
+    for part in ("gpuname", "ollama_port: it is a whole number", "wsl_sha256: a SHA-256"):
         assert part in said
 
 

@@ -70,7 +70,7 @@ def test_a_host_of_neither_side_hears_nothing(at: StateStage) -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0.04, "0.0 s"), (9.94, "9.9 s"), (9.96, "10 s"), (59.6, "1 min 0 s"), (185, "3 min 5 s"), (3725, "1 h 2 min")],
+    [(0.04, "0.0 s"), (9.94, "9.9 s"), (9.96, "10 s"), (59.6, "1 min 00 s"), (185, "3 min 05 s"), (3725, "1 h 02 min")],
 )
 def test_a_time_reads_well(seconds: float, text: str) -> None:
     assert summary.duration(seconds) == text

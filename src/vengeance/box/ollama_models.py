@@ -7,6 +7,8 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from vengeance.box.downloads import size_text
+
 GB = 10**9
 # Ollama writes manifests and moves blobs about; a drive that is filled to its last byte stops Windows too.
 RESERVE = 2 * GB
@@ -133,16 +135,10 @@ def too_little_room(pull: Sequence[Model], free: int, partial: int, freed: int =
     missing = max(0, need - partial) + RESERVE - free - freed
     if not need or missing <= 0:
         return None
-    names = ", ".join(f"{model.name} {gigabytes(model.size)}" for model in pull if model.size)
+    names = ", ".join(f"{model.name} {size_text(model.size)}" for model in pull if model.size)
     return (
-        f"the models that are missing take {gigabytes(need)} ({names}) and {gigabytes(RESERVE)} stay free beside them, "
-        f"but only {gigabytes(free + freed)} are free"
-        + (f" and {gigabytes(partial)} are there of an earlier try" if partial else "")
-        + f": {gigabytes(missing)} too little"
+        f"the models that are missing take {size_text(need)} ({names}) and {size_text(RESERVE)} stay free beside them, "
+        f"but only {size_text(free + freed)} are free"
+        + (f" and {size_text(partial)} are there of an earlier try" if partial else "")
+        + f": {size_text(missing)} too little"
     )
-
-
-def gigabytes(size: int | None) -> str:
-    """Return a size as a person reads it: ``47.0 GB``, and MB below one GB."""
-    size = size or 0
-    return f"{size / GB:.1f} GB" if size >= GB else f"{size / 10**6:.0f} MB"

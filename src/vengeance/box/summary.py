@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from vengeance.box import ollama_server
+from vengeance.box import downloads, ollama_server, ollama_settings
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 # pyinfra puts the host's name before each line.
@@ -27,15 +27,8 @@ class Stage:
 
 
 def duration(seconds: float) -> str:
-    """Return a time as a person reads it: ``0.4 s``, ``12 s``, ``3 min 5 s``, ``1 h 2 min``."""
-    if seconds < 9.95:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
+    """Return a time as a person reads it: ``0.4 s``, ``12 s``, ``3 min 05 s``, ``1 h 02 min``."""
+    return f"{seconds:.1f} s" if seconds < 9.95 else downloads.time_text(seconds)
 
 
 def what_changed(stages: Sequence[Stage]) -> Iterator[str]:
@@ -63,9 +56,8 @@ def to_try(address: str, windows: Mapping[str, Any], distro: Mapping[str, Any] |
 
 
 def _ollama_lines(address: str, settings: Mapping[str, Any]) -> Iterator[str]:
-    both = {**settings["ollama_machine_variables"], **settings["ollama_user_variables"]}
-    host = next((value for name, value in both.items() if name.upper() == "OLLAMA_HOST"), "")
-    if ollama_server.address(host).host in _LOOPBACK:
+    both = ollama_settings.in_effect(settings["ollama_machine_variables"], settings["ollama_user_variables"])
+    if ollama_server.address(both.get("OLLAMA_HOST", "")).host in _LOOPBACK:
         return
     url = f"http://{_in_url(address)}:{settings['ollama_port']}"
     yield f"curl {url}/api/version"

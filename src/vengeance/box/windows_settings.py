@@ -5,21 +5,24 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
 from vengeance.box import (
     downloads,
     firewall,
+    installers,
     ollama_environment,
     ollama_models,
+    ollama_package,
     ollama_server,
+    ollama_settings,
+    ports,
     windows_paths,
     wslconfig,
 )
 
-LOWEST_OLLAMA = (0, 23, 3)
-"""The first that checks the signature of its own updates (CVE-2026-42248, CVE-2026-42249)."""
 LOWEST_WSL = (2, 5, 9)
 """The first whose source has ``instanceIdleTimeout``, without which systemd's services are stopped after 15 s."""
 FEATURES = (
@@ -46,7 +49,6 @@ _FILES = {
 }
 _OTHER_HASHES = {32: "an MD5", 40: "a SHA-1", 96: "a SHA-384", 128: "a SHA-512"}
 _VERSION = re.compile(r"(\d{1,4})\.(\d{1,4})\.(\d{1,4})(?:-rc\d+)?")
-_GUID = re.compile(r"\{[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\}")
 _DISTRO_IMAGES = (".wsl", ".tar", ".tar.gz", ".tar.xz", ".tar.zst", ".tgz")
 _A_DAY = 86_400
 _A_WEEK = 7 * _A_DAY
@@ -92,12 +94,6 @@ def nearest(name: str, known: Iterable[str], cutoff: float) -> str | None:
     """Return the known name that a misspelled one is nearest to, if any is near."""
     found = difflib.get_close_matches(name.lower(), list(known), n=1, cutoff=cutoff)
     return found[0] if found else None
-
-
-def check_port(port: int) -> None:
-    """Check a TCP port. Raises ValueError."""
-    if isinstance(port, bool) or not 1 <= port <= 65535:
-        raise ValueError(f"ports go from 1 to 65535, not {port!r}.")
 
 
 def check_sha256(value: str) -> None:
@@ -177,7 +173,7 @@ def _remote_addresses(value: list[str]) -> None:
 
 def _ports(value: dict[int, str]) -> None:
     for port, name in value.items():
-        check_port(port)
+        ports.check_port(port, "a port")
         if not name.strip():
             raise ValueError(f"port {port} has no name: say what answers there.")
 
@@ -199,13 +195,6 @@ def _optional(check: Callable[[str], None]) -> Callable[[str | None], None]:
             check(value)
 
     return check_if_given
-
-
-def _product_code(value: str) -> None:
-    if not _GUID.fullmatch(value):
-        raise ValueError(
-            f"{value!r} is no product code: it is a GUID in braces, as in {{497CB23D-8747-4047-A079-DD98E0EDFC18}}."
-        )
 
 
 def _image(value: str) -> None:
@@ -242,7 +231,7 @@ _CHECKS: dict[str, Callable[[Any], object]] = {
         "serve", "portproxy", "none", instead={"mirrored": "WSL's mirrored network has defects with vLLM and Tailscale"}
     ),
     "exposed_ports": _ports,
-    "ollama_version": _version(LOWEST_OLLAMA, "the first to check the signature of its own updates"),
+    "ollama_version": _version(ollama_package.LOWEST, "the first to check the signature of its own updates"),
     "ollama_package": one_of("setup", "zip", instead={"winget": "winget does not work in a session without a desktop"}),
     "ollama_url": _optional(check_file_url),
     "ollama_sha256": check_sha256,
@@ -251,13 +240,13 @@ _CHECKS: dict[str, Callable[[Any], object]] = {
     "ollama_autostart": one_of(
         "boot", "logon", instead={"service": "ollama.exe does not speak to the service manager: boot is a task"}
     ),
-    "ollama_port": check_port,
+    "ollama_port": partial(ports.check_port, what="it"),
     "ollama_models": ollama_models.declared,
     "ollama_pull_timeout": _seconds(60, _A_WEEK),
     "wsl_version": _version(LOWEST_WSL, "the first that can keep a distro running that nobody uses"),
     "wsl_url": check_file_url,
     "wsl_sha256": check_sha256,
-    "wsl_product_code": _product_code,
+    "wsl_product_code": installers.check_product_code,
     "wslconfig": wslconfig.check,
     "distro_url": _image,
     "distro_sha256": check_sha256,
@@ -297,8 +286,8 @@ def _together(settings: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _address(settings: Mapping[str, Any]) -> Iterator[str]:
-    both = {**settings["ollama_machine_variables"], **settings["ollama_user_variables"]}
-    declared = next((value for name, value in both.items() if name.upper() == "OLLAMA_HOST"), "")
+    both = ollama_settings.in_effect(settings["ollama_machine_variables"], settings["ollama_user_variables"])
+    declared = both.get("OLLAMA_HOST", "")
     try:
         ollama_environment.check_value("OLLAMA_HOST", declared)
     except ValueError:

@@ -11,6 +11,7 @@ from pyinfra.api.state import State
 from pyinfra.context import host
 
 from vengeance.box import ollama_models, ollama_server
+from vengeance.box.downloads import size_text
 from vengeance.facts import ollama as facts
 from vengeance.operations.refusal import checked, failed
 from vengeance.powershell import Script
@@ -50,7 +51,7 @@ def unloaded(
         host.noop("no such model is loaded")
         return
     for name in chosen:
-        host.log(f"model {name}: {ollama_models.gigabytes(loaded[name]['size_vram'])} of VRAM -> (unloaded)")
+        host.log(f"model {name}: {size_text(loaded[name]['size_vram'])} of VRAM -> (unloaded)")
         yield Script("Stop-OllamaModel", {"address": address, "port": port, "model": name, "timeout": timeout})
     yield FunctionCommand(check_unloaded, [chosen, address, port], {})
 

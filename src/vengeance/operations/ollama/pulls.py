@@ -14,7 +14,7 @@ from pyinfra.api.operation import operation
 from pyinfra.context import host
 
 from vengeance.box import ollama_models, ollama_server, ollama_start
-from vengeance.box.downloads import Transfer
+from vengeance.box.downloads import Transfer, size_text
 from vengeance.box.ollama_start import Start
 from vengeance.facts import ollama as facts
 from vengeance.operations.refusal import checked, refuse
@@ -90,10 +90,10 @@ def models(
 
 def _report(todo: ollama_models.Plan, present: Present) -> None:
     for name in todo.extra:
-        host.log(f"model {name}: {ollama_models.gigabytes(present[name]['size'])} -> (removed)")
+        host.log(f"model {name}: {size_text(present[name]['size'])} -> (removed)")
     digests = {name.lower(): each["digest"] for name, each in present.items()}
     for model in todo.pull:
-        size = ollama_models.gigabytes(model.size) if model.size else "size not declared"
+        size = size_text(model.size) if model.size else "size not declared"
         digest = digests.get(model.name.lower())
         before = "(not there)" if digest is None else f"{digest[:12]}, not the pinned {model.digest}"
         host.log(f"model {model.name}: {before} -> pulled ({size})")
