@@ -18,6 +18,7 @@ from tests.twin.linux_side import until
 from tests.twin.windows_box import Box
 from tests.twin.works_box import WorksHost
 from tests.twin.wsl_box import WslBox, wsl_box
+from vengeance.facts import tailscale as tailscale_facts
 from vengeance.facts.windows import Listeners, NetworkProfiles
 from vengeance.operations import tailscale, windows
 from vengeance.twin.__main__ import parse_faults
@@ -373,6 +374,71 @@ def test_a_tailscale_whose_service_is_stopped_is_said_with_the_mend(box: Box) ->
     assert "Start-Service Tailscale" in host.said[-1]
     box.windows.services.start("Tailscale")
     box.windows.clock.advance(60)
+    assert changed(box, tailscale.settings) == []
+
+
+def test_a_tailscale_that_is_anothers_is_named_with_its_owner_and_nothing_is_tried(box: Box) -> None:
+    box.windows.state.add_user("Andi")
+    box.windows.tailscale.sign_in("Andi")
+    box.windows.tailscale.set_unattended(True)
+    host = WorksHost(box)
+    said = host.fact(tailscale_facts.Status)
+    assert (said["state"], said["account"], said["owner"]) == (
+        "InUseOtherUser",
+        "VENGEANCE\\Steam",
+        "VENGEANCE\\Andi",
+    )
+    for operation, arguments in ((tailscale.settings, {}), (tailscale.serve, {"port": 8080})):
+        good, _ = host.run(operation, **arguments)
+        assert not good
+        assert "sign in to Tailscale on the box as VENGEANCE\\Steam" in host.said[-1]
+        assert "or use VENGEANCE\\Andi for the deploy" in host.said[-1]
+    assert [name for name in host.scripts if not name.startswith("Get-")] == []
+    box.windows.tailscale.sign_in("Steam")
+    assert changed(box, tailscale.serve, port=8080) == ["Set-TailscaleServe"]
+
+
+def test_tailscale_exe_refuses_others_as_the_real_one_does(box: Box) -> None:
+    folder = "C:\\Program Files\\Tailscale"
+    box.windows.state.add_user("Andi")
+    box.windows.tailscale.sign_in("Andi")
+    # Nobody has it just now: each account finds itself in a state of its own.
+    assert '"BackendState": "NeedsLogin"' in box.run(".\\tailscale.exe status --json", cwd=folder).out
+    box.windows.sessions.logon("Andi")
+    at_the_screen = box.run(".\\tailscale.exe status --json", cwd=folder)
+    assert "401 Unauthorized: Tailscale already in use by VENGEANCE\\Andi, pid " in at_the_screen.err
+    box.windows.tailscale.set_unattended(True)
+    box.windows.sessions.logoff("Andi")
+    unattended = box.run(".\\tailscale.exe debug prefs", cwd=folder)
+    assert unattended.code == 1
+    assert unattended.err.endswith(
+        '401 Unauthorized: Tailscale running in server mode ("VENGEANCE\\\\Andi"); connection from '
+        '"VENGEANCE\\\\Steam" not allowed\n'
+    )
+
+
+def test_a_tailscale_that_nobody_is_signed_in_to_is_said_with_the_mend(box: Box) -> None:
+    box.windows.tailscale.set_unattended(True)
+    box.windows.tailscale.sign_out()
+    assert net.TAILNET not in box.windows.network.addresses
+    host = WorksHost(box)
+    good, _ = host.run(tailscale.settings)
+    assert not good
+    assert "VENGEANCE\\Steam, the Windows account that the deploy uses, is not signed in" in host.said[-1]
+
+
+def test_a_key_that_ends_takes_the_box_out_of_the_tailnet_and_is_said_with_the_mend(box: Box) -> None:
+    box.windows.tailscale.set_unattended(True)
+    assert net.TAILNET in box.windows.network.addresses
+    box.windows.clock.advance(181 * 86_400)
+    assert net.TAILNET not in box.windows.network.addresses
+    host = WorksHost(box)
+    assert host.fact(tailscale_facts.Status)["state"] == "KeyExpired"
+    good, _ = host.run(tailscale.serve, port=8080)
+    assert not good
+    assert "The Tailscale key of somewhere has ended on 20" in host.said[-1]
+    box.windows.tailscale.key_expiry = None
+    assert net.TAILNET in box.windows.network.addresses
     assert changed(box, tailscale.settings) == []
 
 

@@ -207,6 +207,8 @@ def status(**changes: Any) -> dict[Any, Any]:
     known = {
         "installed": True,
         "version": "1.86.2",
+        "account": "BOX\\Steam",
+        "owner": None,
         "state": "Running",
         "online": True,
         "addresses": ["100.98.226.75"],
@@ -223,17 +225,32 @@ def status(**changes: Any) -> dict[Any, Any]:
     ("state", "sentence"),
     [
         ({"installed": False}, "install it from https://tailscale.com/download/windows"),
-        ({"state": "NeedsLogin"}, "sign in on the box (tailscale login)"),
+        ({"state": "NoService"}, "Start-Service Tailscale"),
+        (
+            {"state": "NeedsLogin"},
+            "BOX\\Steam, the Windows account that the deploy uses, is not signed in to Tailscale",
+        ),
+        ({"state": "NeedsMachineAuth"}, "approve the machine at https://login.tailscale.com/admin/machines"),
+        ({"state": "KeyExpired", "key_expiry": "2026-01-02T03:04:05Z"}, "somewhere has ended on 2026-01-02, or"),
+        ({"state": "KeyExpired", "key_expiry": None}, "somewhere has ended, or the machine was removed"),
+        (
+            {"state": "InUseOtherUser", "owner": "BOX\\Andi"},
+            "Tailscale on somewhere belongs to BOX\\Andi, and refuses BOX\\Steam: sign in to Tailscale on the box as "
+            "BOX\\Steam (before that, as BOX\\Andi: tailscale logout, and sign out of Windows), or use BOX\\Andi for "
+            "the deploy (winrm_user).",
+        ),
+        ({"state": "InUseOtherUser", "owner": None}, "belongs to another Windows account, and refuses BOX\\Steam"),
+        ({"state": "InUseOtherUser", "owner": "S-1-5-21-1-2-3-1005"}, "account that is gone (S-1-5-21-1-2-3-1005)"),
     ],
 )
-def test_tailscale_that_is_not_there_or_not_signed_in_is_said_with_the_mend(state: Any, sentence: str) -> None:
+def test_tailscale_that_cannot_be_used_is_said_with_the_mend(state: Any, sentence: str) -> None:
     for done in (
         run_operation(tailscale.settings, status(**state)),
         run_operation(tailscale.serve, status(**state), port=8080),
     ):
         (command,) = done.commands
         assert isinstance(command, FunctionCommand)
-        assert sentence in str(command.args)
+        assert sentence in str(command.args[0])
 
 
 def test_a_tailscale_that_is_not_required_is_only_warned_of() -> None:

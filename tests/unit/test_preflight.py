@@ -43,7 +43,7 @@ QUOTA = {
     "max_memory_per_shell_mb": 1024,
     "idle_timeout_ms": 7200000,
 }
-TAILSCALE = {"installed": True, "state": "Running"}
+TAILSCALE = {"installed": True, "state": "Running", "owner": None, "key_expiry": None}
 MODELS = preflight.MODELS_FOLDER
 DISTRO = "C:\\WSL\\Ubuntu-24.04"
 GOOD: dict[Any, Any] = {
@@ -138,8 +138,16 @@ def test_a_box_that_is_right_passes() -> None:
         (facts.WsmanQuota, {**QUOTA, "max_memory_per_shell_mb": 150}, "MaxMemoryPerShellMB is 150", "MB 1024"),
         (facts.SystemClock, {"utc": "", "ahead_seconds": 7300.0}, "2 hours ahead of this machine's", "w32tm /resync"),
         (facts.SystemClock, {"utc": "", "ahead_seconds": -400.0}, "7 minutes behind this machine's", "w32tm /resync"),
-        (Status, {"installed": False, "state": None}, "Tailscale is not installed", "set expose = 'none'"),
-        (Status, {"installed": True, "state": "NeedsLogin"}, "not signed in (NeedsLogin)", "tailscale up --unattended"),
+        (Status, {**TAILSCALE, "installed": False}, "has no Tailscale: install it", "expose = 'none'"),
+        (Status, {**TAILSCALE, "state": "NeedsLogin"}, "is not signed in to Tailscale on the box", "tailscale login"),
+        (Status, {**TAILSCALE, "state": "NoService"}, "service of Tailscale on the box", "Start-Service Tailscale"),
+        (
+            Status,
+            {**TAILSCALE, "state": "InUseOtherUser", "owner": "BOX\\Andi"},
+            "belongs to BOX\\Andi, and refuses VENGEANCE\\Steam",
+            "sign in to Tailscale on the box as VENGEANCE\\Steam",
+        ),
+        (Status, {**TAILSCALE, "state": "KeyExpired"}, "Tailscale key of the box has ended", "Disable key expiry"),
         (
             Listeners,
             [{"address": "0.0.0.0", "port": 11434, "pid": 88, "process": "python", "path": None}],
@@ -161,11 +169,11 @@ def test_all_findings_come_at_once() -> None:
                 facts.Os: {**OS, "build": 19045},
                 facts.Gpus: {"gpus": [], "failure": None},
                 facts.SystemClock: {"utc": "", "ahead_seconds": 90_000.0},
-                Status: {"installed": False, "state": None},
+                Status: {**TAILSCALE, "installed": False},
             }
         )
     )
-    assert [sentence.split()[0] for sentence in said] == ["Windows", "No", "The", "Tailscale"]
+    assert [sentence.split()[0] for sentence in said] == ["Windows", "No", "The", "the"]
 
 
 def test_a_plan_says_what_is_in_the_way_too() -> None:
@@ -200,7 +208,8 @@ def test_what_looks_wrong_and_is_not_passes(changes: dict[Any, Any]) -> None:
     [
         ({facts.PendingReboot: {"pending": True, "reasons": ["windows_update"]}}, {}, "waits for a restart"),
         ({ReservedPorts: {"active": [{"first": 11400, "last": 11500, "administered": False}]}}, {}, "taken port 11434"),
-        ({Status: {"installed": False, "state": None}}, {"expose": "none"}, "reached from its own network only"),
+        ({Status: {**TAILSCALE, "installed": False}}, {"expose": "none"}, "reached from its own network only"),
+        ({Status: {**TAILSCALE, "state": "NeedsLogin"}}, {"expose": "none"}, "run tailscale login"),
         ({facts.Account: {**ACCOUNT, "microsoft_account": True}}, {}, "is a Microsoft account"),
     ],
 )

@@ -210,20 +210,6 @@ def _duration(seconds: float) -> str:
     return f"{seconds:.0f} s"
 
 
-def tailscale(state: str | None, installed: bool, expose: str) -> list[str]:
-    """Refuse a box without Tailscale where ports are to be offered through it; signing in takes a person."""
-    if expose == "none":
-        return []
-    if not installed:
-        return [
-            f"Tailscale is not installed, and expose = {expose!r} offers ports through it. Install it on the box "
-            "(https://tailscale.com/download/windows) and sign in, or set expose = 'none'."
-        ]
-    if state in ("NeedsLogin", "NeedsMachineAuth"):
-        return [f"Tailscale is not signed in ({state}). On the box: tailscale up --unattended"]
-    return []
-
-
 def port(number: int, listeners: Iterable[Mapping[str, object]], own: Iterable[str]) -> list[str]:
     """Refuse a port that another program than the wanted one listens on.
 

@@ -12,12 +12,16 @@ class Status(FactBase[tailscale.Tailscale]):
     """Returns what Tailscale is on the box: state, addresses, settings, what it serves. No key is read.
 
     ``unattended``: whether it stays connected with nobody logged on. ``key_expiry`` is None where the key stays valid.
+    ``account`` is the Windows account that the connection signs in as. Tailscale belongs to the one that signed in to
+    it, and may refuse all others: the state is ``InUseOtherUser`` then, and ``owner`` says whose it is.
 
     .. code:: python
 
         {
             "installed": True,
             "version": "1.86.2",
+            "account": "VENGEANCE\\\\Steam",
+            "owner": None,
             "state": "Running",
             "online": True,
             "addresses": ["100.98.226.75", "fd7a:115c:a1e0::1"],

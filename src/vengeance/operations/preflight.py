@@ -11,7 +11,7 @@ from pyinfra.api.operation import operation
 from pyinfra.api.state import StateStage
 from pyinfra.context import host, state
 
-from vengeance.box import preflight, restart, wslconfig
+from vengeance.box import preflight, restart, tailnet, wslconfig
 from vengeance.facts.tailscale import Status
 from vengeance.facts.windows import (
     Account,
@@ -60,7 +60,7 @@ def ready(
     + distro_gb: GB that each of them grows to
     + port: the one that Ollama listens on; no other program may
     + expose: as in the group data; all but ``none`` need Tailscale
-    + tailscale_wanted: whether a box without Tailscale is worth a warning
+    + tailscale_wanted: whether a box that is not in a tailnet is worth a warning
     + envelope_kb: the largest message that the connection sends
 
     What the deploys mend is not in the way: no WSL, a feature that is off, a restart that waits, a port that Windows'
@@ -94,6 +94,14 @@ def ready(
     ]
     for each in distro_folders:
         rooms.append(preflight.Room("the distro", each, int(distro_gb * preflight.GB), sizes[each] or 0))
+    out_of_tailnet = tailnet.trouble(
+        "the box",
+        tailscale["installed"],
+        tailscale["state"],
+        account=account["name"],
+        owner=tailscale["owner"],
+        key_expiry=tailscale["key_expiry"],
+    )
     findings = [
         *preflight.windows_version(system["caption"], system["build"], system["architecture"], build),
         *preflight.account(account["name"], account["sid"], account["elevated"], account["full_token_over_network"]),
@@ -103,7 +111,7 @@ def ready(
         *preflight.room(hardware["disks"], rooms),
         *preflight.limits(_numbers(quota), envelope_kb),
         *preflight.clock(clock["ahead_seconds"]),
-        *preflight.tailscale(tailscale["state"], tailscale["installed"], expose),
+        *([] if out_of_tailnet is None or expose == "none" else [out_of_tailnet]),
         *(preflight.port(port, listeners, OLLAMA_PROGRAMS) if port is not None else []),
     ]
     if account["microsoft_account"]:
@@ -112,12 +120,8 @@ def ready(
             "for one. A local administrator with a password is the safe choice",
             logger.warning,
         )
-    if tailscale_wanted and not tailscale["installed"] and expose == "none":
-        host.log(
-            "Tailscale is not installed: the box is reached from its own network only. Install it on the box "
-            "(https://tailscale.com/download/windows), or set tailscale_wanted = False",
-            logger.warning,
-        )
+    if tailscale_wanted and expose == "none" and out_of_tailnet is not None:
+        host.log(f"{out_of_tailnet} Until then the box is reached from its own network only", logger.warning)
     if waiting := restart.that_count(pending["reasons"], []):
         why = ", ".join(restart.WORDS[reason] for reason in waiting)
         host.log(f"Windows waits for a restart ({why}): the stage windows sees to it")

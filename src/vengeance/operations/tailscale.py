@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Generator
 from datetime import datetime, timezone
 
@@ -9,7 +10,8 @@ from pyinfra import logger
 from pyinfra.api.command import PyinfraCommand
 from pyinfra.api.exceptions import OperationValueError
 from pyinfra.api.operation import operation
-from pyinfra.context import host
+from pyinfra.api.state import StateStage
+from pyinfra.context import host, state
 
 from vengeance.box import ports, tailnet
 from vengeance.facts.tailscale import Status
@@ -17,25 +19,36 @@ from vengeance.operations.refusal import refuse
 from vengeance.powershell import Script
 from vengeance.powershell.tailscale import Tailscale
 
+# After a boot it comes some seconds later than WinRM.
+_CONNECT_SECONDS = 60.0
+_LOOK_EVERY_SECONDS = 1.0
+
+
+def awaited_status() -> Tailscale | None:
+    """Return what Tailscale is on the host, after waiting for one that connects by itself after a boot.
+
+    None where it could not be read. In a plan nothing is waited for.
+    """
+    deadline = time.monotonic() + _CONNECT_SECONDS
+    while True:
+        status = host.get_fact(Status)
+        if status is None or not status["unattended"] or status["state"] not in ("NoState", "Starting"):
+            return status
+        if state.current_stage != StateStage.Execute or time.monotonic() >= deadline:
+            return status
+        time.sleep(_LOOK_EVERY_SECONDS)
+
 
 def _missing(status: Tailscale) -> str | None:
     """Say what a person has to do before anything can be set, None when nothing."""
-    if not status["installed"]:
-        return (
-            f"{host.name} has no Tailscale: install it from https://tailscale.com/download/windows, and sign in, as "
-            "the Windows account that the deploy uses; or do without: tailscale_wanted = False, expose = 'none'."
-        )
-    if status["state"] == "NoService":
-        return (
-            f"The service of Tailscale on {host.name} does not run: in PowerShell on the box, Start-Service Tailscale, "
-            "and run this again."
-        )
-    if status["state"] in ("NeedsLogin", "NeedsMachineAuth"):
-        return (
-            f"Tailscale on {host.name} is in the state {status['state']}: sign in on the box (tailscale login), and "
-            "approve the machine at https://login.tailscale.com/admin/machines."
-        )
-    return None
+    return tailnet.trouble(
+        host.name,
+        status["installed"],
+        status["state"],
+        account=status["account"],
+        owner=status["owner"],
+        key_expiry=status["key_expiry"],
+    )
 
 
 @operation()
@@ -114,7 +127,7 @@ def serve(port: int, target_port: int | None = None, present: bool = True) -> Ge
         ports.check_port(target, "The port of 127.0.0.1")
     except ValueError as error:
         raise OperationValueError(str(error)) from None
-    status = host.get_fact(Status)
+    status = awaited_status() if present else host.get_fact(Status)
     if status is None:
         return
     mine = next((one for one in status["serve"] if one["port"] == port), None)

@@ -8,6 +8,19 @@ from vengeance.powershell.windows import Nothing
 
 ServeKind = Literal["tcp", "http", "https", "tls-terminated-tcp"]
 
+State = Literal[
+    "NoState",
+    "NeedsLogin",
+    "NeedsMachineAuth",
+    "Stopped",
+    "Starting",
+    "Running",
+    "NoService",
+    "InUseOtherUser",
+    "KeyExpired",
+]
+"""Tailscale's own words (ipn/backend.go), ``NoService`` and ``KeyExpired``."""
+
 
 class Served(TypedDict):
     """A port of the tailnet address; ``target`` is where a forwarded one leads."""
@@ -18,11 +31,16 @@ class Served(TypedDict):
 
 
 class Tailscale(TypedDict):
-    """Output of Get-Tailscale; ``key_expiry`` is ISO 8601 UTC, None where the key does not expire."""
+    """Output of Get-Tailscale; ``key_expiry`` is ISO 8601 UTC, None where the key does not expire.
+
+    ``account`` is the Windows account that asked; ``owner`` the one it belongs to in the state ``InUseOtherUser``.
+    """
 
     installed: bool
     version: str | None
-    state: str | None
+    account: str
+    owner: str | None
+    state: State | None
     online: bool
     addresses: list[str]
     dns_name: str | None

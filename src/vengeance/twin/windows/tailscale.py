@@ -4,13 +4,17 @@ It is there from the start, signed in by hand as it is on a real box, and not un
 adapter comes up some seconds after WinRM at a boot. It adds its own firewall rule, which opens every port of its
 address to the tailnet (tailscale, wgengine/router/osrouter), and takes what ``serve`` forwards before Windows sees it
 (ipn/ipnlocal/serve.go).
+
+It belongs to the account that signed in to it. Unattended, or while its owner is logged on, it refuses every other
+account (ipn/ipnserver/server.go, ipn/ipnlocal/local.go: CheckIPNConnectionAllowed); else the other one finds itself
+signed out.
 """
 
 from __future__ import annotations
 
 import json
 import socket
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
 from vengeance.twin.clock import Alarm
@@ -28,6 +32,7 @@ FOLDER = "C:\\Program Files\\Tailscale"
 PROGRAM = f"{FOLDER}\\tailscale.exe"
 SERVICE_PROGRAM = f"{FOLDER}\\tailscaled.exe"
 PID = 3344
+GUI_PID = 5120
 VERSION = "1.86.2"
 ADDRESS6 = "fd7a:115c:a1e0::7a01:e24b"
 DNS_NAME = "vengeance.tail1a2b3.ts.net"
@@ -48,8 +53,10 @@ class Tailscale:
             self._memory.update(
                 {"installed": True, "unattended": False, "user": USER, "key_expiry": expiry, "serve": {}}
             )
+        self._memory.setdefault("signed_in", True)
         self.connected = False
         self._alarm: Alarm | None = None
+        self._end_of_key: Alarm | None = None
         self._served: dict[int, Listener] = {}
         windows.add_program(PROGRAM, tailscale_exe)
         if self.installed:
@@ -99,6 +106,51 @@ class Tailscale:
     def key_expiry(self, moment: str | None) -> None:
         self._memory["key_expiry"] = moment
         self._windows.state.save()
+        self._connect_or_not()
+
+    @property
+    def key_ended(self) -> bool:
+        """Whether its key holds no longer: it is out of the tailnet then."""
+        return self.key_expiry is not None and self._seconds_of_key() <= 0
+
+    def _seconds_of_key(self) -> float:
+        end = datetime.strptime(self.key_expiry or "", "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=timezone.utc)
+        return (end - self._windows.clock.now()).total_seconds()
+
+    @property
+    def owner(self) -> str:
+        """The Windows account that signed in to it, and that it belongs to."""
+        return str(self._memory["user"])
+
+    @property
+    def signed_in(self) -> bool:
+        """Whether its owner is signed in."""
+        return bool(self._memory["signed_in"])
+
+    def sign_in(self, account: str) -> None:
+        """A Windows account signs in to it, at the screen; whose it was before loses it."""
+        self._memory.update({"user": account, "signed_in": True})
+        self._windows.state.save()
+        self._connect_or_not()
+
+    def sign_out(self) -> None:
+        """``tailscale logout``."""
+        self._memory["signed_in"] = False
+        self._windows.state.save()
+        self._connect_or_not()
+
+    def refusal(self, account: str) -> str | None:
+        """What tailscaled says to an account that is not let in; None for one that is."""
+        if account.lower() == self.owner.lower() or not self.signed_in:
+            return None
+        host = self._windows.state.hostname
+        if self.unattended:
+            # Written by Go's %q, which doubles a backslash.
+            theirs, mine = (f"{host}\\\\{name}" for name in (self.owner, account))
+            return f'Tailscale running in server mode ("{theirs}"); connection from "{mine}" not allowed'
+        if self._windows.sessions.session_of(self.owner) is not None:
+            return f"Tailscale already in use by {host}\\{self.owner}, pid {GUI_PID}"
+        return None
 
     @property
     def serve(self) -> dict[int, int]:
@@ -109,10 +161,7 @@ class Tailscale:
         """``tailscale set --unattended``."""
         self._memory["unattended"] = unattended
         self._windows.state.save()
-        if unattended:
-            self._connect()
-        elif self._windows.sessions.session_of(self._memory["user"]) is None:
-            self._disconnect()
+        self._connect_or_not()
 
     def set_serve(self, port: int, target: int | None) -> None:
         """``tailscale serve --bg --tcp``; None ends it."""
@@ -131,8 +180,19 @@ class Tailscale:
         service = self._windows.services.get("Tailscale")
         return service is not None and service.running
 
+    @property
+    def _wanted(self) -> bool:
+        """Whether somebody keeps it connected."""
+        return self.unattended or self._windows.sessions.session_of(self.owner) is not None
+
+    def _connect_or_not(self) -> None:
+        if self._wanted and self.signed_in and not self.key_ended:
+            self._connect()
+        else:
+            self._disconnect()
+
     def _service_started(self) -> None:
-        if self.unattended or self._windows.sessions.session_of(self._memory["user"]) is not None:
+        if self._wanted:
             self._later(_AT_LOGON_SECONDS)
 
     def _boot(self) -> None:
@@ -140,11 +200,11 @@ class Tailscale:
             self._later(_AT_BOOT_SECONDS)
 
     def _logon(self, user: str, session: int) -> None:
-        if self.installed and user.lower() == self._memory["user"].lower():
+        if self.installed and user.lower() == self.owner.lower():
             self._later(_AT_LOGON_SECONDS)
 
     def _logoff(self, user: str, session: int) -> None:
-        if user.lower() == self._memory["user"].lower() and not self.unattended:
+        if user.lower() == self.owner.lower() and not self.unattended:
             self._disconnect()
 
     def _later(self, seconds: float) -> None:
@@ -152,9 +212,11 @@ class Tailscale:
             self._alarm = self._windows.clock.later(seconds, self._connect)
 
     def _connect(self) -> None:
-        if self.connected or not self.installed or not self.service_running:
+        if self.connected or not self.installed or not self.service_running or not self.signed_in or self.key_ended:
             return
         self.connected = True
+        if self.key_expiry is not None:
+            self._end_of_key = self._windows.clock.later(self._seconds_of_key() + 1, self._connect_or_not)
         self._windows.network.add_address(TAILNET)
         self._windows.firewall.put(
             RULE,
@@ -167,6 +229,8 @@ class Tailscale:
     def _disconnect(self) -> None:
         if self._alarm is not None:
             self._alarm.cancel()
+        if self._end_of_key is not None:
+            self._end_of_key.cancel()
         if self.connected:
             self.connected = False
             self._windows.network.remove_address(TAILNET)
@@ -201,7 +265,13 @@ class Tailscale:
 
     # --- what tailscale.exe prints ---
 
-    def status(self) -> dict[str, object]:
+    def state(self, account: str) -> str:
+        """The state that an account that is let in is told, in Tailscale's words."""
+        if account.lower() != self.owner.lower() or not self.signed_in or self.key_ended:
+            return "NeedsLogin"
+        return "Running" if self.connected else "NoState"
+
+    def status(self, account: str) -> dict[str, object]:
         """``tailscale status --json --peers=false``."""
         node: dict[str, object] = {
             "HostName": self._windows.state.hostname,
@@ -209,14 +279,27 @@ class Tailscale:
             "OS": "windows",
             "Online": self.connected,
         }
-        if self.key_expiry is not None:
+        if account.lower() != self.owner.lower() or not self.signed_in:
+            node["DNSName"] = ""
+        elif self.key_expiry is not None:
             node["KeyExpiry"] = self.key_expiry
+            if self.key_ended:
+                node["Expired"] = True
         return {
             "Version": f"{VERSION}-t1ab2cd3ef-g4567890ab",
-            "BackendState": "Running" if self.connected else "NoState",
+            "BackendState": self.state(account),
             "TailscaleIPs": [TAILNET, ADDRESS6] if self.connected else None,
             "Self": node,
         }
+
+    def preferences(self, account: str) -> dict[str, object]:
+        """``tailscale debug prefs``."""
+        if account.lower() != self.owner.lower() or not self.signed_in:
+            return {"LoggedOut": True, "Config": None}
+        known: dict[str, object] = {"LoggedOut": False, "Config": {"NodeID": "nTWIN1CNTRL"}}
+        if self.unattended:
+            known["ForceDaemon"] = True
+        return known
 
     def serve_status(self) -> dict[str, object] | None:
         """``tailscale serve status --json``; null where nothing is served."""
@@ -229,16 +312,29 @@ def tailscale_exe(run: Run) -> int:
     """tailscale.exe: status, debug prefs, set --unattended, serve --tcp; what else it can do the twin cannot."""
     tailscale = run.windows.tailscale
     words = run.argv
-    answers: dict[str, object] = {
-        "status --json": tailscale.status(),
-        "status --json --peers=false": tailscale.status(),
-        "debug prefs": {"ForceDaemon": True} if tailscale.unattended else {},
-        "serve status --json": tailscale.serve_status(),
-    }
     line = " ".join(words)
+    if not tailscale.service_running:
+        run.error("failed to connect to local tailscaled process; is the Tailscale service running?")
+        return 1
+    refused = tailscale.refusal(run.user)
+    if refused is not None:
+        run.error(
+            f"failed to connect to local tailscaled (which appears to be running as tailscaled.exe, pid {PID}). "
+            f"Got error: 401 Unauthorized: {refused}"
+        )
+        return 1
+    answers: dict[str, object] = {
+        "status --json": tailscale.status(run.user),
+        "status --json --peers=false": tailscale.status(run.user),
+        "debug prefs": tailscale.preferences(run.user),
+        "serve status --json": tailscale.serve_status() if tailscale.state(run.user) != "NeedsLogin" else None,
+    }
     if line in answers:
         run.print(json.dumps(answers[line], indent=2).replace("\n", "\r\n"))
         return 0
+    if run.user.lower() != tailscale.owner.lower() or not tailscale.signed_in:
+        run.error(f"The twin's tailscale.exe cannot do 'tailscale {line}' for an account that is not signed in to it.")
+        return 1
     if line in ("set --unattended", "set --unattended=true", "set --unattended=false"):
         tailscale.set_unattended(not line.endswith("false"))
         return 0

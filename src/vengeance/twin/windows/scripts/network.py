@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import ntpath
 from contextlib import suppress
+from typing import Literal
 
 from vengeance.box import firewall as rules
 from vengeance.powershell.network import (
@@ -213,38 +214,42 @@ def get_network_profile(run: Run, given: Given) -> NetworkProfiles:
     return {"networks": [network(address) for address in (LAN, TAILNET) if address in addresses]}
 
 
-_NO_TAILSCALE: Tailscale = {
-    "installed": False,
-    "version": None,
-    "state": None,
-    "online": False,
-    "addresses": [],
-    "dns_name": None,
-    "tags": [],
-    "key_expiry": None,
-    "unattended": False,
-    "serve": [],
-}
-
-
 def get_tailscale(run: Run, given: Given) -> Tailscale:
     """Get-Tailscale."""
-    tailscale = run.windows.tailscale
+    tailscale, host = run.windows.tailscale, run.windows.state.hostname
+    unknown: Tailscale = {
+        "installed": tailscale.installed,
+        "version": None,
+        "account": f"{host}\\{run.user}",
+        "owner": None,
+        "state": None,
+        "online": False,
+        "addresses": [],
+        "dns_name": None,
+        "tags": [],
+        "key_expiry": None,
+        "unattended": False,
+        "serve": [],
+    }
     if not tailscale.installed:
-        return _NO_TAILSCALE
+        return unknown
     if not tailscale.service_running:
-        return {**_NO_TAILSCALE, "installed": True, "state": "NoService"}
+        return {**unknown, "state": "NoService"}
+    if tailscale.refusal(run.user) is not None:
+        return {**unknown, "state": "InUseOtherUser", "owner": f"{host}\\{tailscale.owner}"}
+    if run.user.lower() != tailscale.owner.lower() or not tailscale.signed_in:
+        return {**unknown, "version": VERSION, "state": "NeedsLogin", "dns_name": ""}
     served: list[Served] = [
         {"port": port, "kind": "tcp", "target": f"{LOOPBACK}:{target}"} for port, target in tailscale.serve.items()
     ]
+    running: Literal["Running", "NoState"] = "Running" if tailscale.connected else "NoState"
     return {
-        "installed": True,
+        **unknown,
         "version": VERSION,
-        "state": "Running" if tailscale.connected else "NoState",
+        "state": "KeyExpired" if tailscale.key_ended else running,
         "online": tailscale.connected,
         "addresses": [TAILNET, ADDRESS6] if tailscale.connected else [],
         "dns_name": DNS_NAME,
-        "tags": [],
         "key_expiry": tailscale.key_expiry,
         "unattended": tailscale.unattended,
         "serve": served,
@@ -252,8 +257,12 @@ def get_tailscale(run: Run, given: Given) -> Tailscale:
 
 
 def _need_tailscale(run: Run) -> None:
-    if not run.windows.tailscale.installed:
+    tailscale = run.windows.tailscale
+    if not tailscale.installed:
         raise thrown("Start", 1, "The system cannot find the file specified")
+    refused = tailscale.refusal(run.user)
+    if refused is not None:
+        raise ScriptFailed(f"tailscale.exe debug prefs failed: 401 Unauthorized: {refused}")
 
 
 def set_tailscale(run: Run, given: Given) -> TailscaleChange:
@@ -277,6 +286,9 @@ def set_tailscale_serve(run: Run, given: Given) -> TailscaleServeChange:
 
     before = tailscale.serve.get(port)
     if before != target:
+        if not tailscale.connected:
+            # tailscale/tailscale, cmd/tailscale/cli/serve_legacy.go: getLocalClientStatusWithoutPeers
+            raise ScriptFailed(f"tailscale.exe serve --bg --tcp={port} failed: unexpected state: NoState")
         tailscale.set_serve(port, target)
     return {"changed": before != target, "before": shown(before), "after": shown(target), "reboot_required": False}
 
