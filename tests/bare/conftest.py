@@ -4,23 +4,16 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import re
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.twin_deploys import Deploy, Finished, run_pyinfra
 from vengeance.twin.client import Twin
 
-ROOT = Path(__file__).resolve().parents[2]
-TWIN = ROOT / "inventory" / "twin.py"
 NAME = "bare"
-
-Finished = subprocess.CompletedProcess[str]
-Deploy = Callable[..., Finished]
 
 
 def changes(finished: Finished) -> int:
@@ -107,8 +100,6 @@ def deploy(bare_twin: Twin) -> Deploy:
     """Runs pyinfra with the twin's inventory; every run is a process of its own, as a user's is."""
 
     def run(*arguments: str, timeout: float = 900) -> Finished:
-        command = [sys.executable, "-m", "pyinfra", str(TWIN), *(arguments or ("deploys/vengeance.py", "--yes"))]
-        environment = {**os.environ, "VENGEANCE_TWIN": NAME, "PYINFRA_PROGRESS": "off"}
-        return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=timeout)
+        return run_pyinfra(NAME, *(arguments or ("deploys/vengeance.py", "--yes")), timeout=timeout)
 
     return run

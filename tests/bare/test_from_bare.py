@@ -6,37 +6,32 @@ The tests stand in the order in which a person would do these things, and each l
 from __future__ import annotations
 
 import re
-import time
-from collections.abc import Callable
 
 import pytest
 
-from tests.bare.conftest import Deploy, Finished, Peer, changes, tail
+from tests.bare.conftest import Peer, changes, tail
+from tests.twin_deploys import Deploy, Finished
+from tests.waiting import eventually
 from vengeance.twin.client import Twin
 
 STAGES = ["preflight", "windows", "ollama", "wsl", "cuda", "vllm", "expose", "verify"]
 DAY = 86_400
 
 
-def wait_for(what: Callable[[], bool], seconds: float = 60.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < deadline, f"{what.__name__} did not come about within {seconds:g} s"
-        time.sleep(0.2)
+def both_answer(peer: Peer) -> bool:
+    """Whether Ollama's port and vLLM's answer another machine of the tailnet, which is no part of the box."""
+    return peer.version() == "0.34.1" and peer.health() == 200
 
 
-def both_answer(peer: Peer) -> Callable[[], bool]:
-    """Ollama's port and vLLM's answer to another machine of the tailnet, which is no part of the box."""
-
-    def both_endpoints_answer() -> bool:
-        return peer.version() == "0.34.1" and peer.health() == 200
-
-    return both_endpoints_answer
+def await_both(peer: Peer) -> None:
+    eventually(lambda: both_answer(peer), "an answer of both", 60, every=0.2)
 
 
 @pytest.fixture(scope="module")
 def plan(bare_twin: Twin, deploy: Deploy) -> tuple[Finished, dict[str, object], dict[str, object]]:
     """A plan of a bare box, with the state of its Windows before and after."""
+    bare_twin.fault("clear")
+    bare_twin.reset(bare=True)
     before = bare_twin.windows_state()
     finished = deploy("deploys/vengeance.py", "--dry")
     return finished, before, bare_twin.windows_state()
@@ -52,7 +47,7 @@ def first(bare_twin: Twin, deploy: Deploy, plan: object) -> Finished:
 
 @pytest.fixture(scope="module")
 def up(first: Finished, peer: Peer) -> None:
-    wait_for(both_answer(peer))
+    await_both(peer)
 
 
 def test_the_plan_of_a_bare_box_shows_every_stage_and_changes_nothing(
@@ -103,16 +98,16 @@ def test_the_second_run_changes_nothing(up: None, deploy: Deploy, bare_twin: Twi
 def test_after_a_restart_with_nobody_logged_on_both_endpoints_answer(up: None, bare_twin: Twin, peer: Peer) -> None:
     bare_twin.reboot()
     assert bare_twin.status()["logged_on"] == []
-    wait_for(both_answer(peer))
+    await_both(peer)
     assert bare_twin.status()["wsl"]["windows_session"] == 0
 
 
 def test_after_a_logon_and_a_logoff_both_endpoints_answer(up: None, bare_twin: Twin, peer: Peer) -> None:
     servers = bare_twin.status()["ollama"]["servers"]
     bare_twin.logon()
-    wait_for(both_answer(peer))
+    await_both(peer)
     bare_twin.logoff()
-    wait_for(both_answer(peer))
+    await_both(peer)
     # The same server process, and the same virtual machine: nothing had to be brought back.
     assert bare_twin.status()["ollama"]["servers"] == servers
 
@@ -121,7 +116,7 @@ def test_after_72_hours_both_endpoints_answer(up: None, bare_twin: Twin, peer: P
     before = bare_twin.status()
     bare_twin.advance(4 * DAY)
     after = bare_twin.status()
-    assert both_answer(peer)()
+    assert both_answer(peer)
     assert after["ollama"]["servers"] == before["ollama"]["servers"]
     assert after["wsl"]["machine_starts"] == before["wsl"]["machine_starts"]
 

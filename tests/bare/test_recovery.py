@@ -11,7 +11,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.bare.conftest import Deploy, Finished, Peer, changes, tail
+from tests.bare.conftest import Peer, changes, tail
+from tests.twin_deploys import Deploy, Finished
 from vengeance.twin.client import Twin
 
 # A bare run has more requests than this; what lies behind its end is skipped by name.
