@@ -7,9 +7,8 @@ VENGEANCE_INVENTORY=inventory/home.py pytest tests/box      the real box, which 
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,13 +16,9 @@ from pyinfra.api.host import Host as PyinfraHost
 from pyinfra.api.state import State
 from testinfra.host import Host
 
+from tests.twin_deploys import ROOT, TWIN, Deploy, Finished, run_pyinfra
 from vengeance.verify import inventory
 from vengeance.verify.backends import for_testinfra
-
-ROOT = Path(__file__).resolve().parents[2]
-TWIN = ROOT / "inventory" / "twin.py"
-
-Deploy = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture(scope="session")
@@ -42,16 +37,11 @@ def run_deploy(inventory_file: Path, request: pytest.FixtureRequest) -> Deploy:
     if distro["rung"] == "none":
         pytest.skip(f"the twin has no distro here: {' '.join(distro['missing'])}")
 
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "pyinfra", str(TWIN), *arguments]
-        environment = {**os.environ, "VENGEANCE_TWIN": "tests", "PYINFRA_PROGRESS": "off"}
-        return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=900)
-
-    return run
+    return partial(run_pyinfra, "tests")
 
 
 @pytest.fixture(scope="session")
-def first_run(run_deploy: Deploy) -> subprocess.CompletedProcess[str]:
+def first_run(run_deploy: Deploy) -> Finished:
     """The whole deploy on a new twin, with all that pyinfra can be made to say."""
     finished = run_deploy("deploys/vengeance.py", "--yes", "--diff", "--debug", "-vvv")
     assert finished.returncode == 0, (

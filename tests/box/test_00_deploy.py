@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from pyinfra.api.state import State
 
-from tests.box.conftest import Deploy, only_host
+from tests.box.conftest import only_host
+from tests.twin_deploys import Deploy
 
 ROOT = Path(__file__).resolve().parents[2]
 STAGES = ["preflight", "windows", "ollama", "wsl", "cuda", "vllm", "expose", "verify"]

@@ -21,6 +21,7 @@ from tests.twin.raw_wsman import (
     receive_message,
     serving,
 )
+from tests.waiting import eventually
 from vengeance.twin.process import Process, ProcessOutput, Start
 from vengeance.twin.wsman.accounts import Accounts
 from vengeance.twin.wsman.limits import Limits
@@ -55,13 +56,6 @@ class InBackground:
         return self._answer
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.01)
-
-
 def gone(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
@@ -70,7 +64,7 @@ def gone(pid: int) -> bool:
 
 
 def wait_for_a_receive(served: Served) -> None:
-    wait_until(lambda: any(shell["waiting"] for shell in served.server.shells.snapshot()))
+    eventually(lambda: any(shell["waiting"] for shell in served.server.shells.snapshot()))
 
 
 def test_ids_are_upper_case_guids(served: Served) -> None:
@@ -262,7 +256,7 @@ def test_a_receive_whose_client_has_gone_swallows_nothing(served: Served, tls: b
     lost.http.endheaders(body)
     wait_for_a_receive(served)
     lost.close()
-    wait_until(lambda: not served.server.shells.snapshot()[0]["waiting"])
+    eventually(lambda: not served.server.shells.snapshot()[0]["waiting"])
     assert connection.input(shell, command, b"for the living").status == 200
     assert connection.receive(shell, command).streams["stdout"] == b"for the living"
 
@@ -297,7 +291,7 @@ def test_terminate_kills_the_program_and_aborts_a_waiting_receive(served: Served
     assert connection.signal(shell, command).status == 200
     assert waiting.result().fault == 995
     assert connection.receive(shell, command).fault == 2150858843
-    wait_until(lambda: gone(pid))
+    eventually(lambda: gone(pid))
 
 
 def test_commands_die_with_their_shell(served: Served) -> None:
@@ -310,7 +304,7 @@ def test_commands_die_with_their_shell(served: Served) -> None:
     assert connection.delete(shell).status == 200
     assert waiting.result().fault == 995
     assert connection.receive(shell, command).fault == 2150858843
-    wait_until(lambda: gone(pid))
+    eventually(lambda: gone(pid))
 
 
 class Stubborn:
@@ -346,7 +340,7 @@ def test_an_idle_shell_dies_and_any_request_keeps_it_alive(served: Served) -> No
     for _ in range(5):
         time.sleep(0.5)
         assert connection.receive(shell, command, timeout="PT0.01S").fault == 2150858793
-    wait_until(lambda: gone(pid))
+    eventually(lambda: gone(pid))
     assert connection.receive(shell, command).fault == 2150858843
 
 
@@ -407,7 +401,7 @@ def test_a_program_that_nobody_reads_is_held_up_instead_of_filling_the_memory(se
     count = tmp_path / "count"
     line = f"i=0; while [ $i -lt 40 ]; do head -c 1000000 /dev/zero; i=$((i+1)); echo $i > '{count}'; done"
     command = connection.command(shell, line)
-    wait_until(lambda: count.exists() and count.read_text().strip() in ("3", "4", "5"))
+    eventually(lambda: count.exists() and count.read_text().strip() in ("3", "4", "5"))
     time.sleep(0.5)
     assert int(count.read_text()) <= 6
     got = 0
@@ -444,7 +438,7 @@ def test_stop_cuts_connections_kills_programs_and_start_opens_the_same_ports(ser
     waiting.join(timeout=5)
     assert len(failures) == 1
     assert isinstance(failures[0], OSError)
-    wait_until(lambda: gone(pid))
+    eventually(lambda: gone(pid))
     with pytest.raises(ConnectionRefusedError):
         served.signed_in()
     server.start()

@@ -1,0 +1,27 @@
+"""pyinfra's command line on the inventory of a twin, each run a process of its own as a user's is."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+TWIN = ROOT / "inventory" / "twin.py"
+
+Finished = subprocess.CompletedProcess[str]
+Deploy = Callable[..., Finished]
+
+
+def run_pyinfra(twin: str, *arguments: str, timeout: float = 900) -> Finished:
+    """Run pyinfra in the project's folder.
+
+    + twin: name of the twin
+    + arguments: those that follow the inventory
+    + timeout: seconds until it is given up
+    """
+    command = [sys.executable, "-m", "pyinfra", str(TWIN), *arguments]
+    environment = {**os.environ, "VENGEANCE_TWIN": twin, "PYINFRA_PROGRESS": "off"}
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=timeout)
