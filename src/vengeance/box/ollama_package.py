@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Literal
 
+from vengeance.box import versions
+
 Kind = Literal["setup", "zip"]
 """``setup`` is OllamaSetup.exe with the tray app, ``zip`` the server alone."""
 
@@ -45,7 +47,7 @@ def archive_folder(package: str, path: str | None) -> str | None:
 
 def checks_its_updates(version: str) -> bool:
     """Tell whether a version looks at the signature of an update before it installs it."""
-    return tuple(int(number) for number in re.findall(r"\d+", version)[:3]) >= LOWEST
+    return versions.numbers(version) >= LOWEST
 
 
 def release_url(package: str, version: str) -> str:

@@ -13,6 +13,8 @@ from functools import cache
 from pathlib import Path
 from typing import TypeAlias
 
+from vengeance.box import versions
+
 Value: TypeAlias = "str | bool | int | float | Sequence[str]"
 
 _LENGTH = re.compile(r"auto|-1|\d+|\d+[KMGT]|\d+(\.\d+)?[kmgt]")
@@ -32,19 +34,15 @@ def _tables() -> dict[str, dict[str, frozenset[str]]]:
     }
 
 
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in re.findall(r"\d+", version)[:3])
-
-
 def table_for(version: str | None) -> dict[str, frozenset[str]]:
     """Return the flags, kind -> names, of the newest known version that is not newer than ``version``.
 
     + version: such as ``0.15.1``; None takes the oldest known
     """
-    known = sorted(_tables(), key=_numbers)
+    known = sorted(_tables(), key=versions.numbers)
     if version is None:
         return _tables()[known[0]]
-    older = [name for name in known if _numbers(name) <= _numbers(version)]
+    older = [name for name in known if versions.numbers(name) <= versions.numbers(version)]
     return _tables()[older[-1] if older else known[0]]
 
 

@@ -307,11 +307,14 @@ class Daemon:
         elif kind == "add_type":
             self.windows.add_type_blocked = True
         elif kind == "ollama":
-            self._ollama_fault(rule)
+            self._hand_over(rule, self.windows.ollama.fault)
         elif kind == "web":
-            self._web_fault(rule)
+            if self._vendors is None:
+                raise ControlError("This twin serves no downloads, so none can fail.")
+            site = self._vendors.site
+            self._hand_over(rule, lambda **fields: site.fault(WebFault(**fields)))
         elif kind == "installer":
-            self._installer_fault(rule)
+            self._hand_over(rule, self.windows.installers.fault)
         elif kind == "nat_port":
             self._nat_fault(rule.get("port"))
         elif kind == "firewall_question":
@@ -343,26 +346,11 @@ class Daemon:
         self.windows.port_ranges.unlucky = port
         self.windows.port_ranges.start()
 
-    def _web_fault(self, rule: dict[str, Any]) -> None:
-        if self._vendors is None:
-            raise ControlError("This twin serves no downloads, so none can fail.")
+    def _hand_over(self, rule: dict[str, Any], take: Callable[..., object]) -> None:
+        """Give all of a fault but its kind to the part that it is for."""
         fields = {name: value for name, value in rule.items() if name != "kind"}
         try:
-            self._vendors.site.fault(WebFault(**fields))
-        except (TypeError, ValueError) as error:
-            raise ControlError(str(error)) from error
-
-    def _installer_fault(self, rule: dict[str, Any]) -> None:
-        fields = {name: value for name, value in rule.items() if name != "kind"}
-        try:
-            self.windows.installers.fault(**fields)
-        except (TypeError, ValueError) as error:
-            raise ControlError(str(error)) from error
-
-    def _ollama_fault(self, rule: dict[str, Any]) -> None:
-        fields = {name: value for name, value in rule.items() if name != "kind"}
-        try:
-            self.windows.ollama.fault(**fields)
+            take(**fields)
         except (TypeError, ValueError) as error:
             raise ControlError(str(error)) from error
 
