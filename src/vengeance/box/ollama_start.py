@@ -6,6 +6,8 @@ import ntpath
 import re
 from typing import Literal
 
+from vengeance.box import ollama_package
+
 Start = Literal["boot", "logon"]
 """``boot``: a task runs the server alone, in session 0. ``logon``: the tray app starts it when the account signs in."""
 
@@ -19,14 +21,15 @@ def check(start: str) -> None:
         raise ValueError(f"Ollama starts at boot or at logon, not {start!r}.")
 
 
-def check_package(start: str, package: str) -> None:
-    """Check that a package can be started so. Raises ValueError with a sentence."""
+def check_autostart(start: str, package: str, log: str) -> None:
+    """Check that a package can be started so. Raises ValueError with a sentence.
+
+    + log: full path of the log that the task's server writes
+    """
+    check(start)
+    ollama_package.check_kind(package)
     if package == "zip" and start == "logon":
         raise ValueError("Ollama's zip has no tray app to start at logon: say start='boot', or package='setup'.")
-
-
-def check_log(log: str) -> None:
-    """Check the full path of the log that the task's server writes. Raises ValueError with a sentence."""
     if not cmd_takes(log) or not re.match(r"[A-Za-z]:\\[^\\]+\\", log):
         raise ValueError(f'log is a full path in a folder, without % and ", not {log!r}.')
 

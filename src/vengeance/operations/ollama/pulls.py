@@ -69,23 +69,7 @@ def models(
     if not todo.pull and not todo.extra:
         host.noop(f"all {len(wanted)} models are there")
         return
-    storage = host.get_fact(facts.Storage, folder=_folder_of_models(log))
-    if storage is None:
-        return  # it could not be read: pyinfra has said so and failed the host
-    freed = sum(present[name]["size"] for name in todo.extra)
-    sentence = ollama_models.too_little_room(todo.pull, storage["free_bytes"], storage["partial_bytes"], freed)
-    if sentence is not None:
-        yield refuse(
-            f"{host.name}: {sentence}. Nothing was pulled. Free space on the drive of {storage['folder']}, set "
-            "OLLAMA_MODELS to another drive, or take models out of ollama_models."
-        )
-        return
-    for name in todo.extra:
-        yield Script("Remove-OllamaModel", {"address": address, "port": port, "model": name})
-    deadline = time.monotonic() + timeout
-    for model in todo.pull:
-        # What is left of the time when its turn comes, and always enough to see that it is there already.
-        yield pull(model, address, port, max(deadline - time.monotonic(), 30.0))
+    yield from _change(todo, present, address, port, timeout, log)
 
 
 def _report(todo: ollama_models.Plan, present: Present) -> None:
@@ -114,6 +98,29 @@ def _unanswered(address: str, port: int, start: Start, log: str) -> Generator[Py
         f"no Ollama server answers at {address}:{port} on {host.name}, so there is nothing to pull models with: "
         "ollama.restarted comes first."
     )
+
+
+def _change(
+    todo: ollama_models.Plan, present: Present, address: str, port: int, timeout: int, log: str
+) -> Generator[PyinfraCommand, None, None]:
+    """Remove what is too much and pull what is missing, when the disk has room for it."""
+    storage = host.get_fact(facts.Storage, folder=_folder_of_models(log))
+    if storage is None:
+        return  # it could not be read: pyinfra has said so and failed the host
+    freed = sum(present[name]["size"] for name in todo.extra)
+    sentence = ollama_models.too_little_room(todo.pull, storage["free_bytes"], storage["partial_bytes"], freed)
+    if sentence is not None:
+        yield refuse(
+            f"{host.name}: {sentence}. Nothing was pulled. Free space on the drive of {storage['folder']}, set "
+            "OLLAMA_MODELS to another drive, or take models out of ollama_models."
+        )
+        return
+    for name in todo.extra:
+        yield Script("Remove-OllamaModel", {"address": address, "port": port, "model": name})
+    deadline = time.monotonic() + timeout
+    for model in todo.pull:
+        # What is left of the time when its turn comes, and always enough to see that it is there already.
+        yield pull(model, address, port, max(deadline - time.monotonic(), 30.0))
 
 
 def _folder_of_models(log: str) -> str | None:

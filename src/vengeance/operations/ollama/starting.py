@@ -56,10 +56,7 @@ def autostart(
 
         ollama.autostart(name="Ollama answers with nobody logged on", start="boot")
     """
-    checked(lambda: ollama_start.check(start))
-    checked(lambda: ollama_package.check_kind(package))
-    checked(lambda: ollama_start.check_package(start, package))
-    checked(lambda: ollama_start.check_log(log))
+    checked(lambda: ollama_start.check_autostart(start, package, log))
     found = host.get_fact(facts.Installation, folder=ollama_package.archive_folder(package, path))
     app = host.get_fact(facts.Settings)
     if found is None or app is None:
