@@ -95,6 +95,10 @@ def test_with_it_the_distro_is_imported_and_stays_up_and_a_second_run_changes_no
     assert inside(bare, "cat", "/proc/1/comm") == "systemd\n"
     assert inside(bare, "grep", "-c", "^processor", "/proc/cpuinfo") == "8\n"
     assert bare.status()["wsl"]["machine_starts"] == 1
+    # The image has no user: the deploy made it.
+    assert inside(bare, "id", "-un", "steam") == "steam\n"
+    assert inside(bare, "getent", "passwd", "steam").strip().endswith(":/home/steam:/bin/bash")
+    assert inside(bare, "stat", "-c", "%U", "/home/steam") == "steam\n"
     inside(bare, "touch", "/root/mine")
     second = deploy("deploys/wsl.py", "--yes")
     assert second.returncode == 0, second.stdout + second.stderr
@@ -110,14 +114,6 @@ def test_a_reboot_with_nobody_logged_on_a_logoff_and_72_hours_leave_it_up(bare: 
     assert inside(bare, "cat", "/proc/1/comm") == "systemd\n"
     assert inside(bare, "ls", "/root/mine") == "/root/mine\n"
     assert bare.status()["wsl"]["graphics_restarts"] == 0
-
-
-def test_a_user_that_is_gone_is_made_again(bare: Twin) -> None:
-    assert bare.distro_exec(["userdel", "--force", "steam"]).returncode == 0
-    done = deploy("deploys/wsl.py", "--yes")
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert inside(bare, "id", "-un", "steam") == "steam\n"
-    assert inside(bare, "getent", "passwd", "steam").strip().endswith(":/home/steam:/bin/bash")
 
 
 @pytest.mark.parametrize("fault", ["cut_before", "cut_after"])

@@ -53,9 +53,6 @@ printf '%s\\n' "$TWIN_HOSTNAME" > "$root/etc/hostname"
 : > "$root/etc/machine-id"
 rm -f "$root/etc/resolv.conf"
 : > "$root/etc/resolv.conf"
-chroot "$root" useradd --create-home --shell /bin/bash --uid 1000 --groups sudo "$TWIN_USER"
-printf '%s ALL=(ALL) NOPASSWD:ALL\\n' "$TWIN_USER" > "$root/etc/sudoers.d/90-$TWIN_USER"
-chmod 440 "$root/etc/sudoers.d/90-$TWIN_USER"
 # Ubuntu keeps its journal over restarts, Debian's minimal system does not.
 mkdir -p "$root/var/log/journal"
 chroot "$root" systemctl mask --quiet systemd-modules-load.service sys-kernel-debug.mount \\
@@ -63,10 +60,20 @@ chroot "$root" systemctl mask --quiet systemd-modules-load.service sys-kernel-de
   systemd-networkd-wait-online.service systemd-resolved.service console-getty.service
 """
 
+# Run on the unpacked tree ($1) when the tarball is written: a vendor's image has no user ($2) yet.
+_FIRST_USER = """set -eu
+chroot "$1" useradd --create-home --shell /bin/bash --uid 1000 --groups sudo "$2"
+printf '%s ALL=(ALL) NOPASSWD:ALL\\n' "$2" > "$1/etc/sudoers.d/90-$2"
+chmod 440 "$1/etc/sudoers.d/90-$2"
+"""
+
 
 @dataclass(frozen=True)
 class Rootfs:
-    """A built root filesystem: its tree (never written to) and the same as a tarball (for ``wsl --import``)."""
+    """A built root filesystem.
+
+    tree: with its first user, never written to; tarball: as a vendor gives it out, without one, for ``wsl --import``
+    """
 
     tree: Path
     tarball: Path
@@ -88,6 +95,7 @@ def rootfs(settings: DistroSettings, authority: bytes, say: Callable[[str], None
     sources = _sources(settings, main, security)
     key = settings.suite + "-" + key_of(
         _CUSTOMISE,
+        _FIRST_USER,
         *_OPTIONS,
         settings.user,
         settings.hostname,
@@ -146,7 +154,7 @@ def _build(
             (work / "certificates" / name).write_bytes(data)
         hook = work / "customise"
         hook.write_text(
-            _CUSTOMISE.replace("$TWIN_USER", settings.user).replace("$TWIN_HOSTNAME", settings.hostname),
+            _CUSTOMISE.replace("$TWIN_HOSTNAME", settings.hostname),
             encoding="utf-8",
         )
         hook.chmod(0o755)
@@ -171,5 +179,9 @@ def _build(
             unpacking(["tar", "-C", tree, "--numeric-owner", "--xattrs", "-xf", tarball, "--exclude=./dev/*"]),
             what="unpack the root filesystem",
             timeout=600,
+        )
+        run(
+            unpacking(["/bin/sh", "-c", _FIRST_USER, "sh", tree, settings.user]),
+            what="make the first user of the root filesystem",
         )
         run(["zstd", "-q", "-3", "-T0", "--rm", tarball], what="pack the root filesystem", timeout=600)
