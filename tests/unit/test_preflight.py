@@ -138,7 +138,12 @@ def test_a_box_that_is_right_passes() -> None:
         (facts.WsmanQuota, {**QUOTA, "max_memory_per_shell_mb": 150}, "MaxMemoryPerShellMB is 150", "MB 1024"),
         (facts.SystemClock, {"utc": "", "ahead_seconds": 7300.0}, "2 hours ahead of this machine's", "w32tm /resync"),
         (facts.SystemClock, {"utc": "", "ahead_seconds": -400.0}, "7 minutes behind this machine's", "w32tm /resync"),
-        (Status, {**TAILSCALE, "installed": False}, "has no Tailscale: install it", "expose = 'none'"),
+        (
+            Status,
+            {**TAILSCALE, "installed": False},
+            "Tailscale is not installed on the box: install it",
+            "expose = 'none'",
+        ),
         (Status, {**TAILSCALE, "state": "NeedsLogin"}, "is not signed in to Tailscale on the box", "tailscale login"),
         (Status, {**TAILSCALE, "state": "NoService"}, "service of Tailscale on the box", "Start-Service Tailscale"),
         (
@@ -173,7 +178,7 @@ def test_all_findings_come_at_once() -> None:
             }
         )
     )
-    assert [sentence.split()[0] for sentence in said] == ["Windows", "No", "The", "the"]
+    assert [sentence.split()[0] for sentence in said] == ["Windows", "No", "The", "Tailscale"]
 
 
 def test_a_plan_says_what_is_in_the_way_too() -> None:

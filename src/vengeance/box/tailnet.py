@@ -50,9 +50,9 @@ def trouble(
     """
     if not installed:
         return (
-            f"{where} has no Tailscale: install it from https://tailscale.com/download/windows, and sign in to it as "
-            f"the Windows account {account}, which the deploy uses; or do without: tailscale_wanted = False, "
-            "expose = 'none'."
+            f"Tailscale is not installed on {where}: install it from https://tailscale.com/download/windows, and sign "
+            f"in to it as the Windows account {account}, which the deploy uses; or do without: tailscale_wanted = "
+            "False, expose = 'none'."
         )
     if state == "NoService":
         return (
