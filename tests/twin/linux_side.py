@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.waiting import until as until
 from vengeance.twin.distro.host import DistroHost, outside_prefix
 from vengeance.twin.distro.ladder import BOOTS, NONE, rung, survey
 from vengeance.twin.distro.settings import DistroSettings
@@ -96,16 +96,6 @@ def ended(output: ProcessOutput, timeout: float = 60) -> Ended:
     pieces, _ = output.take(1 << 30, 0)
     join: Callable[[str], bytes] = lambda name: b"".join(data for stream, data in pieces if stream == name)  # noqa: E731
     return Ended(code, join("stdout"), join("stderr"))
-
-
-def until(condition: Callable[[], bool], seconds: float = 20) -> bool:
-    """Wait until it is so; False when the time is over."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.02)
-    return True
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from vengeance.twin.distro.errors import DistroError
 from vengeance.twin.distro.network import NatNetwork
+from vengeance.twin.windows.forwarding import carry
 
 _CLONE_NEWNET = 0x40000000
 _LISTENING = "0A"
@@ -67,10 +68,7 @@ class LocalhostForward:
             except OSError:
                 return  # wslrelay closes the connection too when nobody listens
             with theirs:
-                back = threading.Thread(target=_copy, args=(theirs, ours), daemon=True)
-                back.start()
-                _copy(ours, theirs)
-                back.join()
+                carry(ours, theirs)
 
     def _connect(self) -> socket.socket:
         return connect_inside(self._network, self._guest_port)
@@ -87,12 +85,3 @@ def connect_inside(network: NatNetwork, port: int) -> socket.socket:
     finally:
         os.close(handle)
     return socket.create_connection(("127.0.0.1", port), 10)
-
-
-def _copy(source: socket.socket, target: socket.socket) -> None:
-    with suppress(OSError):
-        source.settimeout(None)
-        while data := source.recv(65536):
-            target.sendall(data)
-    with suppress(OSError):
-        target.shutdown(socket.SHUT_WR)
