@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.twin.ollama_box import OllamaBox, eventually
+from tests.twin.ollama_box import OllamaBox
 from tests.twin.works_box import WorksHost
 from tests.unit.operation_runs import Run
 from vengeance.operations import ollama, work
@@ -122,11 +122,8 @@ class OllamaHost(WorksHost):
         return server.environment
 
     def reboot(self) -> None:
-        """Windows ends and starts again; nobody is logged on."""
-        self.windows.stop_all()
-        eventually(lambda: not self.windows.state.processes, "the end of all processes")
-        self.windows.state.boot()
-        self.windows.boot()
+        """Windows restarts."""
+        self.there.restart()
 
 
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,18 +14,17 @@ import pytest
 
 from tests.twin.linux_side import until
 from tests.twin.windows_box import Box
+from tests.twin.works_box import WorksHost
 from tests.unit.operation_runs import Run as Operation
 from tests.unit.operation_runs import run_operation
 from vengeance.facts.windows import ScheduledTask
 from vengeance.operations import windows as operations
-from vengeance.powershell import Script, load
+from vengeance.powershell import Script
 from vengeance.powershell.tasks import TaskDefinition
 from vengeance.secret import Secret
-from vengeance.twin.windows.environment import block
 from vengeance.twin.windows.model import Windows
-from vengeance.twin.windows.pipes import InputPipe, Job
-from vengeance.twin.windows.powershell import execute_script
-from vengeance.twin.windows.program import POWERSHELL, Console, Run
+from vengeance.twin.windows.pipes import Job
+from vengeance.twin.windows.program import Run
 from vengeance.twin.windows.state import RunningProcess, State
 from vengeance.twin.windows.task_scheduler import DEFAULTS, LOGON_FAILURE, NOT_FOUND, REFUSED, TERMINATED
 
@@ -67,24 +66,10 @@ class TaskBox(Box):
 
     def script(self, name: str, given: dict[str, Any]) -> Any:
         """Run a shipped script as WinRM does; RuntimeError with what it says when it fails."""
-        out: list[str] = []
-        err: list[str] = []
-        run = Run(
-            windows=self.windows,
-            job=Job(),
-            image=POWERSHELL,
-            arguments="",
-            environment=block(self.windows.state, "Steam"),
-            cwd="C:\\",
-            user="Steam",
-            stdin=InputPipe(),
-            stdout=lambda data: None,
-            stderr=lambda data: None,
-            console=Console(),
-        )
-        if execute_script(run, load(name), json.dumps(given), out.append, err.append).failed:
-            raise RuntimeError("".join(err).strip())
-        return json.loads("".join(out))
+        good, out, err = WorksHost(self).run_script(Script(name, given))
+        if not good:
+            raise RuntimeError(err.strip())
+        return json.loads(out)
 
     def fact(self, task: str = "server", user: str | None = None) -> Any:
         return self.script("Get-Task", {"name": task, "user": user})
@@ -105,12 +90,6 @@ class TaskBox(Box):
         known = json.loads((self.folder / "windows.json").read_text())["sections"]["tasks"][name]
         definition: TaskDefinition = known["definition"]
         return definition
-
-    def restart(self) -> None:
-        self.windows.stop_all()
-        until(lambda: not self.running())
-        self.windows.state.boot()
-        self.windows.boot()
 
     def default_task(self, name: str = "plain", **changes: Any) -> None:
         """Register one as it becomes when only the program and the account are said."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.waiting import eventually
 from vengeance.twin.process import Process, ProcessOutput, Start
 from vengeance.twin.windows.model import Windows
 from vengeance.twin.windows.state import State
@@ -76,6 +77,13 @@ class Box:
         if self.faults:
             raise RuntimeError(self.faults[0])
         return done
+
+    def restart(self) -> None:
+        """Windows ends, with all that runs, and starts again; nobody is logged on."""
+        self.windows.stop_all()
+        eventually(lambda: not self.windows.state.processes, "the end of all processes")
+        self.windows.state.boot()
+        self.windows.boot()
 
 
 def collect(output: ProcessOutput) -> Done:
