@@ -7,6 +7,8 @@ from vengeance.operations import settings, tailscale, windows
 settings.check_host()
 
 if "windows" in host.groups:
+    windows.private_directory(name="Nobody else can put anything where the deploys work", path=host.data.work_folder)
+
     switched = [windows.feature(name=f"Feature {each}", feature=each) for each in host.data.windows_features]
 
     if not host.data.windows_sleep:

@@ -23,7 +23,8 @@ windows_features = ["VirtualMachinePlatform"]
 # dark. Windows' default is to sleep, and a server that sleeps does not answer.
 windows_sleep = False
 
-# Folder on the box for what the deploys need there: downloads, progress and results of long work, logs.
+# Folder on the box for what the deploys need there: downloads, progress and results of long work, logs. Some of it runs
+# with an administrator's rights, so nobody but administrators and the account of the deploy gets into it.
 work_folder = r"C:\ProgramData\vengeance"
 
 # Proxy that the box downloads through, as in "http://proxy.lan:3128". Default None: straight.

@@ -63,6 +63,21 @@ def test_work_that_nobody_started_is_absent() -> None:
 
 @runs_pwsh
 @needs_windows
+def test_a_directory_is_closed_to_all_but_administrators_and_stays(tmp_path: Path) -> None:
+    given = {"path": str(tmp_path / "made" / "private")}
+    assert answer("Get-DirectoryAccess", given)["exists"] is False
+    assert answer("Protect-Directory", given)["before"] is None
+    said = answer("Get-DirectoryAccess", given)
+    assert (said["closed"], said["foreign"]) == (True, [])
+    assert answer("Protect-Directory", given)["changed"] is False
+    (tmp_path / "open").mkdir()
+    assert answer("Get-DirectoryAccess", {"path": str(tmp_path / "open")})["closed"] is False
+    assert answer("Protect-Directory", {"path": str(tmp_path / "open")})["changed"] is True
+    assert answer("Get-DirectoryAccess", {"path": str(tmp_path / "open")})["closed"] is True
+
+
+@runs_pwsh
+@needs_windows
 def test_work_is_started_outside_of_this_process_and_ends() -> None:
     given = {
         "name": "vengeance-test",
@@ -71,6 +86,7 @@ def test_work_is_started_outside_of_this_process_and_ends() -> None:
         "token": os.urandom(8).hex(),
     }
     script = "param([string] $InputJson)\n'{\"answer\": 42}'\n"
+    answer("Protect-Directory", {"path": "%ProgramData%\\vengeance"})
     assert answer("Start-Work", {**given, "text": script, "input": "{}"})["started"] is True
     assert answer("Start-Work", {**given, "text": script, "input": "{}"})["started"] is False
     for _ in range(600):

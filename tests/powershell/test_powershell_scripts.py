@@ -22,7 +22,8 @@ from vengeance.winrm.frames import End, FrameAssembler, encode_field, request_li
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = ROOT / "src" / "vengeance" / "powershell"
 CHECKER = ROOT.parent / "shared" / "tools" / "ps51" / "check.py"
-PWSH = shutil.which("pwsh")
+# What the scripts are written for, where there is one.
+PWSH = (shutil.which("powershell") if sys.platform == "win32" else None) or shutil.which("pwsh")
 # cmd.exe takes 8,191 characters: https://learn.microsoft.com/troubleshoot/windows-client/shell-experience/command-line-string-limitation
 LONGEST_LINE = 8191
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from typeguard import check_type
 
-from tests.powershell.test_powershell_scripts import answer, needs_windows, run, runs_pwsh
+from tests.powershell.test_powershell_scripts import PWSH, answer, needs_windows, run, runs_pwsh
 from vengeance.powershell import load
 from vengeance.powershell.contract import OUTPUT
 
@@ -156,7 +156,7 @@ def test_what_is_left_as_it_is_is_not_changed() -> None:
 @runs_pwsh
 @needs_windows
 def test_the_environment_of_a_process_is_the_one_it_was_started_with() -> None:
-    said = answer("Get-ProcessList", {"image": "pwsh.exe", "environment": True})["processes"]
+    said = answer("Get-ProcessList", {"image": Path(str(PWSH)).name, "environment": True})["processes"]
     assert any((one["environment"] or {}).get("SystemRoot") for one in said)
 
 

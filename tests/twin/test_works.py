@@ -12,6 +12,7 @@ import pytest
 from tests.twin.windows_box import Box
 from tests.twin.works_box import WorksHost, json_of
 from tests.unit.operation_runs import Run
+from tests.waiting import eventually
 from vengeance.facts.windows import Work as WorkFact
 from vengeance.operations import work as work_module
 from vengeance.operations.work import name_of, run_work
@@ -182,6 +183,8 @@ def test_work_that_a_restart_of_windows_ended_is_said_to_have_died_and_runs_agai
 ) -> None:
     thread, ended = in_background(there, wish())
     assert trial.begun.acquire(timeout=20)
+    # Start-Work has seen it run, and is not looking any more.
+    eventually(lambda: "Get-Work" in there.scripts, "the first look at the work")
     there.box.windows.stop_all()
     there.box.windows.state.boot()
     thread.join(20)

@@ -16,13 +16,16 @@ from pyinfra.api.command import FunctionCommand
 from pyinfra.api.host import Host
 from pyinfra.api.state import State
 
+from vengeance.box import private_directory
 from vengeance.connectors.errors import SignInRefused
 from vengeance.facts.windows.answers import parse
-from vengeance.powershell import JSON, Script, load
+from vengeance.powershell import JSON, Script, files, load
 from vengeance.powershell import work as shapes
 
 T = TypeVar("T")
 
+# Start-Work puts what it starts below this, and starts nothing where others than administrators can write.
+FOLDER = r"%ProgramData%\vengeance"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 # How often a person is told how far it is, and how long a box may be away in one go (a restart), both seconds.
 _TELL_EVERY = 5.0
@@ -105,6 +108,16 @@ def _ask(host: Host, script: str, given: Mapping[str, JSON], shape: type[T]) -> 
     return parse(script, output.stdout_lines, shape)
 
 
+def _make_folder(host: Host) -> None:
+    """Have the folder that work lies in, with what is in it, in nobody else's hands. Raises WorkError."""
+    found = _ask(host, "Get-DirectoryAccess", {"path": FOLDER}, files.DirectoryAccess)
+    problem = private_directory.objection(host.name, found["path"], found["account"], found["foreign"])
+    if problem is not None:
+        raise WorkError(problem)
+    if not found["closed"]:
+        _ask(host, "Protect-Directory", {"path": FOLDER}, files.DirectoryProtection)
+
+
 def watch(host: Host, wish: _Wish) -> Mapping[str, Any]:
     """Start or join work and wait for its end; return what it gave. Raises WorkError with a sentence."""
     start: dict[str, JSON] = {
@@ -123,6 +136,7 @@ def watch(host: Host, wish: _Wish) -> Mapping[str, Any]:
     while True:
         try:
             if not started:
+                _make_folder(host)
                 answer = _ask(host, "Start-Work", start, shapes.Started)
                 started = True
                 if answer["joined"]:

@@ -7,23 +7,23 @@
 # out:  {"started": true, "joined": false, "pid": 4711}
 #       joined: the same work with the same input runs already; pid: null when nothing was started
 #
-# Everything lies in %ProgramData%\vengeance\work\NAME, which only administrators can write: what lies there runs as one.
+# Everything lies in %ProgramData%\vengeance\work\NAME. What lies there runs with an administrator's rights, so nothing is
+# started where somebody else could put it: Protect-Directory makes %ProgramData%\vengeance before.
 # WinRM ends a shell's programs with the shell. What WMI starts is no child of it:
 # https://github.com/jborean93/pypsrp/issues/108
 # https://learn.microsoft.com/windows/win32/cimwin32prov/create-method-in-class-win32-process
 # https://learn.microsoft.com/powershell/module/cimcmdlets/invoke-cimmethod
 # Whether it runs is told by a file that the runner holds open and shares with nobody:
 # https://learn.microsoft.com/dotnet/api/system.io.fileshare
-# Rights, in SDDL: administrators and SYSTEM may do all, users may read:
-# https://learn.microsoft.com/windows/win32/secauthz/ace-strings
+# https://learn.microsoft.com/windows/win32/secauthz/well-known-sids (S-1-5-18: SYSTEM, S-1-5-32-544: Administrators)
 param([string] $InputJson)
 $ErrorActionPreference = 'Stop'
 
 $wanted = ConvertFrom-Json -InputObject $InputJson
 $name = [string] $wanted.name
 if ($name -notmatch '^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$') { throw "'$name' is no name of work: use letters, digits, '.', '_' and '-'." }
-$base = [System.IO.Path]::Combine([Environment]::GetFolderPath('CommonApplicationData'), 'vengeance\work')
-$folder = [System.IO.Path]::Combine($base, $name)
+$base = [System.IO.Path]::Combine([Environment]::GetFolderPath('CommonApplicationData'), 'vengeance')
+$folder = [System.IO.Path]::Combine($base, 'work', $name)
 $plain = [System.Text.UTF8Encoding]::new($false)
 $startPath = [System.IO.Path]::Combine($folder, 'start.json')
 $inputPath = [System.IO.Path]::Combine($folder, 'input.json')
@@ -40,10 +40,20 @@ function Test-Running {
     catch [System.IO.IOException] { return $true }
 }
 
-if (-not [System.IO.Directory]::Exists($base)) {
-    $rights = [System.Security.AccessControl.DirectorySecurity]::new()
-    $rights.SetSecurityDescriptorSddlForm('D:PAI(A;OICI;FA;;;BA)(A;OICI;FA;;;SY)(A;OICI;0x1200a9;;;BU)')
-    [void] [System.IO.Directory]::CreateDirectory($base, $rights)
+function Test-Closed([string] $place) {
+    if (-not [System.IO.Directory]::Exists($place)) { return $false }
+    $sid = [System.Security.Principal.SecurityIdentifier]
+    $keepers = @('S-1-5-18', 'S-1-5-32-544', [System.Security.Principal.WindowsIdentity]::GetCurrent().User.Value)
+    $acl = Get-Acl -LiteralPath $place
+    if (-not $acl.AreAccessRulesProtected -or $keepers -notcontains $acl.GetOwner($sid).Value) { return $false }
+    foreach ($rule in @($acl.GetAccessRules($true, $true, $sid))) {
+        if ($keepers -notcontains $rule.IdentityReference.Value) { return $false }
+    }
+    return $true
+}
+
+if (-not (Test-Closed $base)) {
+    throw "$base is not there, or others than administrators can write into it: nothing is started there. Run deploys/windows.py."
 }
 [void] [System.IO.Directory]::CreateDirectory($folder)
 

@@ -15,6 +15,36 @@ class DirectoryInput(TypedDict):
     contents: bool
 
 
+class Foreign(TypedDict):
+    """Something in a directory that belongs to somebody else, or leads elsewhere (``link``)."""
+
+    path: str
+    owner: str
+    link: bool
+
+
+class DirectoryAccess(TypedDict):
+    """Output of Get-DirectoryAccess.
+
+    ``account``: the one that asks; ``closed``: it, SYSTEM and administrators may do all there, nobody else anything.
+    """
+
+    path: str
+    exists: bool
+    account: str
+    closed: bool
+    foreign: list[Foreign]
+
+
+class DirectoryProtection(TypedDict):
+    """Output of Protect-Directory: owner and rights in SDDL, None where it was not there."""
+
+    changed: bool
+    before: str | None
+    after: str
+    reboot_required: bool
+
+
 class ProductInput(TypedDict):
     """Input of Get-Product: a product code, or the name that its setup chose for the key."""
 
@@ -81,6 +111,8 @@ class Installation(TypedDict):
 INPUT: dict[str, type] = {
     "New-File": PathInput,
     "Set-Directory": DirectoryInput,
+    "Get-DirectoryAccess": PathInput,
+    "Protect-Directory": PathInput,
     "Get-Product": ProductInput,
     "Get-FileVersion": PathInput,
 }
@@ -89,6 +121,8 @@ INPUT: dict[str, type] = {
 OUTPUT: dict[str, type] = {
     "New-File": FileChange,
     "Set-Directory": FileChange,
+    "Get-DirectoryAccess": DirectoryAccess,
+    "Protect-Directory": DirectoryProtection,
     "Get-Product": Product,
     "Get-FileVersion": FileVersion,
 }

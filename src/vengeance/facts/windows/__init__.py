@@ -4,6 +4,7 @@ Each runs one shipped script. ``requires_command`` is never set: pyinfra wraps s
 """
 
 from vengeance.facts.windows.answers import parse as parse
+from vengeance.facts.windows.files import DirectoryAccess as DirectoryAccess
 from vengeance.facts.windows.files import File as File
 from vengeance.facts.windows.files import Sha256 as Sha256
 from vengeance.facts.windows.installers import FileVersion as FileVersion

@@ -3,6 +3,7 @@
 from vengeance.operations.windows.files import directory as directory
 from vengeance.operations.windows.files import download as download
 from vengeance.operations.windows.files import file as file
+from vengeance.operations.windows.files import private_directory as private_directory
 from vengeance.operations.windows.files import put as put
 from vengeance.operations.windows.files import template as template
 from vengeance.operations.windows.installers import installer as installer

@@ -18,7 +18,8 @@ from pyinfra.api.util import get_template
 from pyinfra.context import host, state
 
 from vengeance.box import downloads, windows_paths
-from vengeance.facts.windows import File, Sha256
+from vengeance.box import private_directory as private
+from vengeance.facts.windows import DirectoryAccess, File, Sha256
 from vengeance.operations.refusal import refuse
 from vengeance.operations.work import name_of, run_work
 from vengeance.powershell import Script
@@ -186,6 +187,37 @@ def directory(path: str, present: bool = True, contents: bool = False) -> Genera
         host.noop(f"directory {path} is {'there' if present else 'not there'}")
     else:
         yield Script("Set-Directory", {"path": path, "present": present, "contents": contents})
+
+
+@operation()
+def private_directory(path: str) -> Generator[PyinfraCommand, None, None]:
+    """
+    Have a directory that SYSTEM, administrators and the account that signs in can use, and nobody else.
+
+    + path: full Windows path
+
+    What runs with an administrator's rights may lie in it. In ``C:\\ProgramData`` every user may make folders: one
+    that was there before with something of somebody else in it is refused, not mended.
+
+    **Example:**
+
+    .. code:: python
+
+        windows.private_directory(name="Nobody else can write there", path="C:\\\\ProgramData\\\\vengeance")
+    """
+    checked(lambda: windows_paths.check(path))
+    if len(path.rstrip("\\/")) <= 2:
+        raise OperationValueError(f"{path} is a drive: name a directory of its own.")
+    found = host.get_fact(DirectoryAccess, path=path)
+    if found is None:
+        return  # it could not be read: pyinfra has said so and failed the host
+    problem = private.objection(host.name, found["path"], found["account"], found["foreign"])
+    if problem is not None:
+        yield refuse(problem)
+    elif found["exists"] and found["closed"]:
+        host.noop(f"{path} is closed to all but administrators")
+    else:
+        yield Script("Protect-Directory", {"path": path})
 
 
 @operation()

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from vengeance.twin.windows.localhost_relay import LocalhostRelay
     from vengeance.twin.windows.machine import Machine
     from vengeance.twin.windows.network import Network
+    from vengeance.twin.windows.ownership import Ownership
     from vengeance.twin.windows.passwords import Passwords
     from vengeance.twin.windows.port_proxy import PortProxies
     from vengeance.twin.windows.port_ranges import PortRanges
@@ -149,7 +150,7 @@ class Windows:
     at_boot, at_shutdown: called when Windows has started, and before everything ends
     at_process_end: called with the id of a process that has ended or is being killed, perhaps twice
     features: what of Windows is switched on; services: what the service control manager knows
-    machine: processor, memory and disk under it
+    machine: processor, memory and disk under it; ownership: whose files are whose
     network: who listens on which of the box's addresses; firewall: who gets in
     port_ranges: ports kept from programs; port_proxies: what IP Helper forwards; localhost_relay: what WSL does
     tailscale: whether the box is in the tailnet, and what it serves there
@@ -162,6 +163,7 @@ class Windows:
 
     features: Features
     machine: Machine
+    ownership: Ownership
     network: Network
     firewall: Firewall
     port_ranges: PortRanges

@@ -9,14 +9,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vengeance.twin.ollama.part import Ollama
+from vengeance.twin.windows.downloads import save_download
 from vengeance.twin.windows.features import Features
 from vengeance.twin.windows.firewall import Firewall
-from vengeance.twin.windows.downloads import save_download
 from vengeance.twin.windows.gpu import NVIDIA_SMI, Gpu, nvidia_smi
 from vengeance.twin.windows.installers import Installers
 from vengeance.twin.windows.localhost_relay import LocalhostRelay
 from vengeance.twin.windows.machine import Machine
 from vengeance.twin.windows.network import Network
+from vengeance.twin.windows.ownership import Ownership
 from vengeance.twin.windows.passwords import Passwords
 from vengeance.twin.windows.port_proxy import PortProxies
 from vengeance.twin.windows.port_ranges import PortRanges
@@ -35,6 +36,7 @@ def add_parts(windows: Windows) -> None:
     """Make every part of a Windows; later ones may use the earlier ones."""
     windows.features = Features(windows.state)
     windows.machine = Machine(windows)
+    windows.ownership = Ownership(windows)
     windows.services = Services(windows.state)
     windows.at_boot.append(windows.services.boot)
     windows.network = Network(windows)

@@ -23,7 +23,8 @@ from vengeance.powershell import load
 from vengeance.twin.windows.errors import Win32Error
 from vengeance.twin.windows.program import Run
 
-FOLDER = "C:\\ProgramData\\vengeance\\work"
+BASE = "C:\\ProgramData\\vengeance"
+FOLDER = f"{BASE}\\work"
 WMI_HOST = "C:\\Windows\\System32\\wbem\\WmiPrvSE.exe"
 WMI_PID = 3412
 _SAVE_EVERY = 1.0

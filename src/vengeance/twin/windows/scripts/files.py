@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from vengeance.powershell.files import FileVersion, Product
+from vengeance.powershell.files import DirectoryAccess, DirectoryProtection, FileVersion, Foreign, Product
 from vengeance.powershell.windows import FileChange
 from vengeance.twin.ollama import package as ollama
 from vengeance.twin.windows import installers
 from vengeance.twin.windows.errors import Win32Error
+from vengeance.twin.windows.ownership import ADMINISTRATORS
 from vengeance.twin.windows.program import Run
 from vengeance.twin.windows.scripts.basis import _rooted as rooted
 from vengeance.twin.windows.scripts.model import Given, Model, ScriptFailed, thrown
+
+_FOREIGN_AT_MOST = 5
 
 
 def new_file(run: Run, given: Given) -> FileChange:
@@ -46,6 +49,55 @@ def set_directory(run: Run, given: Given) -> FileChange:
     except Win32Error as error:
         raise thrown("CreateDirectory" if given["present"] else "Delete", 2, error.dotnet) from error
     after = drive.is_directory(path, run.cwd)
+    return {"changed": before != after, "before": before, "after": after, "reboot_required": False}
+
+
+def _directory(run: Run, given: Given) -> str:
+    environment = run.environment
+    path = rooted({"path": str(given.get("path") or "").replace("%ProgramData%", environment["ProgramData"])})
+    if run.windows.drive.is_file(path, run.cwd):
+        raise ScriptFailed(f"'{path}' is a file, and a directory is meant.")
+    return path
+
+
+def get_directory_access(run: Run, given: Given) -> DirectoryAccess:
+    """Get-DirectoryAccess."""
+    path = _directory(run, given)
+    ownership, drive, host = run.windows.ownership, run.windows.drive, run.windows.state.hostname
+    account = f"{host}\\{run.user}"
+    foreign: list[Foreign] = []
+    places = [path] if drive.is_directory(path, run.cwd) else []
+    while places and len(foreign) < _FOREIGN_AT_MOST:
+        place = places.pop(0)
+        try:
+            owner, link = ownership.owner(place), drive.link_target(place) is not None
+            if link or owner.lower() not in (account.lower(), ADMINISTRATORS.lower()):
+                foreign.append({"path": place, "owner": owner, "link": link})
+            if not link and drive.is_directory(place):
+                places += [f"{place}\\{entry.name}" for entry in drive.entries(place)]
+        except Win32Error:
+            continue
+    return {
+        "path": path,
+        "exists": drive.is_directory(path, run.cwd),
+        "account": account,
+        "closed": (ownership.closed_for(path) or "").lower() == run.user.lower(),
+        "foreign": foreign,
+    }
+
+
+def protect_directory(run: Run, given: Given) -> DirectoryProtection:
+    """Protect-Directory."""
+    path = _directory(run, given)
+    ownership, drive = run.windows.ownership, run.windows.drive
+    before = ownership.sddl(path)
+    try:
+        if before is None:
+            drive.make_directory(path, run.cwd)
+    except Win32Error as error:
+        raise thrown("CreateDirectory", 2, error.dotnet) from error
+    ownership.close(path, run.user)
+    after = ownership.sddl(path) or ""
     return {"changed": before != after, "before": before, "after": after, "reboot_required": False}
 
 
@@ -89,6 +141,8 @@ def get_file_version(run: Run, given: Given) -> FileVersion:
 MODELS: dict[str, Model] = {
     "New-File": new_file,
     "Set-Directory": set_directory,
+    "Get-DirectoryAccess": get_directory_access,
+    "Protect-Directory": protect_directory,
     "Get-Product": get_product,
     "Get-FileVersion": get_file_version,
 }

@@ -10,9 +10,10 @@ from vengeance.powershell.work import Started
 from vengeance.powershell.work import Work as WorkAnswer
 from vengeance.twin.windows.errors import Win32Error
 from vengeance.twin.windows.model import CannotStart
+from vengeance.twin.windows.ownership import ADMINISTRATORS
 from vengeance.twin.windows.program import POWERSHELL, Run
 from vengeance.twin.windows.scripts.model import Given, Model, ScriptFailed
-from vengeance.twin.windows.works import FOLDER, WMI_PID, folder_of, read_answer
+from vengeance.twin.windows.works import BASE, FOLDER, WMI_PID, folder_of, read_answer
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 # How long Start-Work.ps1 waits for the lock of what it started.
@@ -29,7 +30,13 @@ def _name(given: Given) -> str:
 def start_work(run: Run, given: Given) -> Started:
     """Start-Work."""
     name = _name(given)
-    drive, folder = run.windows.drive, folder_of(name)
+    drive, folder, ownership = run.windows.drive, folder_of(name), run.windows.ownership
+    closed = (ownership.closed_for(BASE) or "").lower() == run.user.lower()
+    if not closed or ownership.owner(BASE) != ADMINISTRATORS:
+        raise ScriptFailed(
+            f"{BASE} is not there, or others than administrators can write into it: nothing is started there. Run "
+            "deploys/windows.py."
+        )
     for path in (FOLDER, folder):
         if not drive.is_directory(path):
             drive.make_directory(path)
