@@ -20,7 +20,10 @@ DIGEST = "357c53fb659c" + "0" * 52
 
 
 class Server(ThreadingHTTPServer):
-    """What of Ollama's API the scripts use; ``pulls`` are the answers to pulls, each a list of lines."""
+    """What of Ollama's API the scripts use.
+
+    pulls: the answers to pulls, each a list of lines; refusals: body and status that come before them
+    """
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
@@ -28,6 +31,7 @@ class Server(ThreadingHTTPServer):
         self.loaded = ["qwen2.5:3b"]
         self.asks_until_unloaded = 2
         self.pulls: list[list[dict[str, Any]]] = []
+        self.refusals: list[tuple[bytes, int]] = []
         self.asked: list[tuple[str, Any]] = []
 
     @property
@@ -74,6 +78,9 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         given = self._given()
         if self.path == "/api/pull":
+            if self.server.refusals:
+                self._say(*self.server.refusals.pop(0))
+                return
             lines = self.server.pulls.pop(0)
             if lines[-1].get("status") == "success":
                 self.server.installed.append(given["model"])
@@ -84,6 +91,15 @@ class Handler(BaseHTTPRequestHandler):
     def do_DELETE(self) -> None:
         self.server.installed.remove(self._given()["model"])
         self._say(b"")
+
+
+PULL = {"model": "m:1", "stall_seconds": 30, "pause_seconds": 0, "fruitless": 2}
+
+
+def pulling() -> str:
+    """The work that pulls, with what runner.ps1 gives it."""
+    first = "$ErrorActionPreference = 'Stop'\n"
+    return load("work/Save-OllamaModel").replace(first, first + "function Save-Progress($progress) { }\n", 1)
 
 
 @pytest.fixture
@@ -130,20 +146,31 @@ def test_a_pull_is_asked_for_again_until_it_succeeds(server: Server) -> None:
         [{"status": "pulling manifest"}, layer, {**layer, "completed": 40}, {"error": "unexpected EOF"}],
         [{"status": "pulling manifest"}, {**layer, "completed": 100}, {"status": "success"}],
     ]
-    wanted = {**server.place, "model": "m:1", "stall_seconds": 30, "pause_seconds": 0, "fruitless": 2}
-    # What runner.ps1 gives it.
-    script = load("work/Save-OllamaModel").replace(
-        "$ErrorActionPreference = 'Stop'\n",
-        "$ErrorActionPreference = 'Stop'\nfunction Save-Progress($progress) { }\n",
-        1,
-    )
-    done = run(script, wanted)
+    wanted = {**server.place, **PULL}
+    done = run(pulling(), wanted)
     assert done.returncode == 0, done.stderr.decode(errors="replace")
     assert json.loads(done.stdout.decode("utf-8-sig")) == {"model": "m:1", "digest": DIGEST, "size": 7, "attempts": 2}
     server.pulls = [[{"error": "pull model manifest: file does not exist"}]]
-    done = run(script, wanted)
+    done = run(pulling(), wanted)
     assert done.returncode != 0
     assert b"file does not exist" in done.stderr
+
+
+@runs_pwsh
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b'{"error": "the disk is full"}', b"2 attempts: the disk is full"),
+        (b'{"message": "come back later"}', b'it answered with status 503: {"message": "come back later"}'),
+        (b"<html>No</html>", b"it answered with status 503: <html>No</html>"),
+        (b"", b"it answered with status 503"),
+    ],
+)
+def test_a_pull_that_is_refused_says_what_came_back(server: Server, body: bytes, said: bytes) -> None:
+    server.refusals = [(body, 503)] * 2
+    done = run(pulling(), {**server.place, **PULL})
+    assert done.returncode != 0
+    assert said in done.stderr
 
 
 @runs_pwsh

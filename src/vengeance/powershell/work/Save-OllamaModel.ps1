@@ -34,9 +34,14 @@ function Read-Error($problem) {
     $text = [string] $problem.Message
     if ($problem -is [System.Net.WebException] -and $null -ne $problem.Response) {
         $stream = $problem.Response.GetResponseStream()
-        $body = [System.IO.StreamReader]::new($stream, [System.Text.Encoding]::UTF8).ReadToEnd()
-        if ($body -ne '') { $text = $body }
-        try { $text = [string] (ConvertFrom-Json -InputObject $body).error } catch { $text = [string] $text }
+        $body = [System.IO.StreamReader]::new($stream, [System.Text.Encoding]::UTF8).ReadToEnd().Trim()
+        $said = ''
+        # A proxy in between answers with a page.
+        try { $said = [string] (ConvertFrom-Json -InputObject $body).error } catch { $said = '' }
+        if ($said -ne '') { return $said }
+        $text = "it answered with status $([int] $problem.Response.StatusCode)"
+        if ($body.Length -gt 300) { $body = $body.Substring(0, 300) }
+        if ($body -ne '') { $text = "${text}: $body" }
     }
     return $text
 }

@@ -399,6 +399,13 @@ def remove_model(run: Run, given: Given) -> Presence:
 # --- the work that pulls ---
 
 
+def _complaint(status: int, body: str) -> str:
+    with contextlib.suppress(ValueError, AttributeError):
+        if said := json.loads(body).get("error"):
+            return str(said)
+    return f"it answered with status {status}" + (f": {body[:300]}" if body else "")
+
+
 class _Pull:
     def __init__(self, work: Work) -> None:
         self.work = work
@@ -425,10 +432,7 @@ class _Pull:
 
     def _read_lines(self, run: Run, response: HTTPResponse, stall: float) -> bool:
         if response.status >= 400:
-            text = response.read().decode()
-            with contextlib.suppress(ValueError, AttributeError):
-                text = json.loads(text)["error"]
-            self.error = text
+            self.error = _complaint(response.status, response.read().decode(errors="replace").strip())
             return False
         quiet, seen = run.windows.clock.seconds(), -1
         while line := response.readline():
