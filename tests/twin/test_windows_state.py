@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+import threading
 import time
 from pathlib import Path
 
@@ -252,3 +253,18 @@ def test_arguments_are_split_as_c_programs_get_them(line: str, words: list[str])
 def test_the_program_is_the_first_word_of_a_command_line() -> None:
     assert split_program('"C:\\Program Files\\x.exe" a "b"') == ("C:\\Program Files\\x.exe", ' a "b"')
     assert split_program("  x.exe  a") == ("x.exe", "  a")
+
+
+def test_one_thread_may_write_the_registry_while_another_saves(tmp_path: Path) -> None:
+    state = State(tmp_path)
+    saving = threading.Thread(target=lambda: [state.save() for _ in range(200)], daemon=True)
+    writing = threading.Thread(
+        target=lambda: [state.registry.set("HKLM\\SOFTWARE\\Test", "count", number, "DWord") for number in range(200)],
+        daemon=True,
+    )
+    for thread in (saving, writing):
+        thread.start()
+    for thread in (saving, writing):
+        thread.join(60)
+        assert not thread.is_alive()
+    assert State(tmp_path).registry.number("HKLM\\SOFTWARE\\Test", "count") == 199

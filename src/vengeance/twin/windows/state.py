@@ -106,13 +106,14 @@ class State:
         self.now = now
         self.file = folder / "windows.json"
         self.processes_file = folder / "processes.json"
-        self._lock = threading.RLock()
         self._quiet = True
         self.hostname = HOSTNAME
         self.users: dict[str, str] = {USER: f"{MACHINE_SID}-1001"}
         self.boot_time = now()
         self.install_date = self.boot_time
         self.registry = Registry(self.save)
+        # One lock for both: each change of the registry saves the state, and each save reads the registry.
+        self._lock = self.registry.lock
         self.processes: dict[int, RunningProcess] = {}
         self._sections: dict[str, dict[str, Any]] = {}
         (folder / "drive_c").mkdir(parents=True, exist_ok=True)
