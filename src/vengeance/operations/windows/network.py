@@ -15,9 +15,9 @@ from pyinfra.context import host
 
 from vengeance.box import firewall, ports, tailnet
 from vengeance.box.firewall import Rule
-from vengeance.facts.tailscale import Status
 from vengeance.facts.windows.network import FirewallRules, Listeners, PortProxies, ReservedPorts
 from vengeance.operations.refusal import refuse
+from vengeance.operations.tailscale import awaited_status
 from vengeance.powershell import Script
 from vengeance.powershell.network import Action, PortProxy, Protocol
 
@@ -314,7 +314,7 @@ def port_proxy(
 def _own_address(address: str) -> str | None:
     if address != TAILSCALE:
         return address
-    status = host.get_fact(Status)
+    status = awaited_status()
     return None if status is None else tailnet.address4(status["addresses"])
 
 
