@@ -257,14 +257,19 @@ def test_the_program_is_the_first_word_of_a_command_line() -> None:
 
 def test_one_thread_may_write_the_registry_while_another_saves(tmp_path: Path) -> None:
     state = State(tmp_path)
-    saving = threading.Thread(target=lambda: [state.save() for _ in range(200)], daemon=True)
-    writing = threading.Thread(
-        target=lambda: [state.registry.set("HKLM\\SOFTWARE\\Test", "count", number, "DWord") for number in range(200)],
-        daemon=True,
-    )
-    for thread in (saving, writing):
+
+    def save() -> None:
+        for _ in range(200):
+            state.save()
+
+    def write() -> None:
+        for number in range(200):
+            state.registry.set("HKLM\\SOFTWARE\\Test", "count", number, "DWord")
+
+    threads = [threading.Thread(target=deed, daemon=True) for deed in (save, write)]
+    for thread in threads:
         thread.start()
-    for thread in (saving, writing):
+    for thread in threads:
         thread.join(60)
         assert not thread.is_alive()
     assert State(tmp_path).registry.number("HKLM\\SOFTWARE\\Test", "count") == 199
