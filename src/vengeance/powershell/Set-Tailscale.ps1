@@ -9,7 +9,7 @@ param([string] $InputJson)
 $ErrorActionPreference = 'Stop'
 
 $wanted = ConvertFrom-Json -InputObject $InputJson
-$program = "$env:ProgramFiles\Tailscale\tailscale.exe"
+$program = [System.IO.Path]::Combine([string] $env:ProgramFiles, 'Tailscale', 'tailscale.exe')
 
 function Invoke-Tailscale([string] $arguments) {
     $start = [System.Diagnostics.ProcessStartInfo]::new($program, $arguments)

@@ -11,7 +11,7 @@ $ErrorActionPreference = 'Stop'
 
 $wanted = ConvertFrom-Json -InputObject $InputJson
 $port = [int] $wanted.port
-$program = "$env:ProgramFiles\Tailscale\tailscale.exe"
+$program = [System.IO.Path]::Combine([string] $env:ProgramFiles, 'Tailscale', 'tailscale.exe')
 
 function Invoke-Tailscale([string] $arguments) {
     $start = [System.Diagnostics.ProcessStartInfo]::new($program, $arguments)
