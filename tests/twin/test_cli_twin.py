@@ -287,6 +287,19 @@ def test_pywinrm_run_ps_is_refused_unless_it_is_one_program(status: dict[str, An
     assert b"does not interpret PowerShell" in answer.std_err
 
 
+def test_tailscale_is_the_accounts_that_is_said(fresh: Twin) -> None:
+    status = fresh.up(distro=False)
+    program = '"C:\\Program Files\\Tailscale\\tailscale.exe" status --json'
+    done = cli("tailscale", "--name", fresh.name, "Andi", "--json")
+    assert json.loads(done.stdout)["owner"] == "Andi", done.stderr
+    fresh.logon("Andi")
+    code, _, complaint = run(status, program)
+    assert (code, "401 Unauthorized: Tailscale already in use by VENGEANCE\\Andi" in complaint) == (1, True)
+    assert cli("tailscale", "--name", fresh.name, "--out").stdout == "Andi is signed out of Tailscale.\n"
+    code, said, _ = run(status, program)
+    assert (code, json.loads(said)["BackendState"]) == (0, "NeedsLogin")
+
+
 def test_a_wrong_password_is_refused(status: dict[str, Any]) -> None:
     with pytest.raises(winrm.exceptions.InvalidCredentialsError):
         session(status, auth=("Steam", "wrong")).run_cmd("ver")

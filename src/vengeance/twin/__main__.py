@@ -72,6 +72,9 @@ def _parser() -> argparse.ArgumentParser:
     reset.add_argument("--bare", action="store_true", help="to a Windows right after its set-up: no WSL, no distro")
     for name, what in (("logon", "sign a person in at the screen"), ("logoff", "sign the person at the screen out")):
         named(name, what).add_argument("user", nargs="?", help="the account (default: the one of the box)")
+    tailscale = named("tailscale", "sign a Windows account in to Tailscale, which is that account's alone then")
+    tailscale.add_argument("user", nargs="?", help="the account (default: the one of the box)")
+    tailscale.add_argument("--out", action="store_true", help="sign whoever it is out")
     clock = named("clock", "put the twin's clock forward; everything that falls due on the way happens")
     clock.add_argument("duration", type=parse_duration, help="for example 72h, 5m or 90s")
     reboot = named("reboot", "restart the twin's Windows, as a power button would")
@@ -304,6 +307,10 @@ def _run(arguments: argparse.Namespace) -> int:
     elif arguments.command == "logoff":
         twin.logoff(arguments.user)
         show({"name": twin.name}, "Nobody sits at the screen any more.")
+    elif arguments.command == "tailscale":
+        owner = twin.tailscale(arguments.user, signed_in=not arguments.out)
+        text = f"Tailscale is {owner}'s." if not arguments.out else f"{owner} is signed out of Tailscale."
+        show({"name": twin.name, "owner": owner, "signed_in": not arguments.out}, text)
     elif arguments.command == "password":
         changed = twin.change_password(arguments.user)
         show({"name": twin.name, "password": changed}, changed)

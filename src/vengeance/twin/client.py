@@ -169,6 +169,13 @@ class Twin:
         """The person at the screen signs out."""
         self._ask({"do": "logoff", "user": user})
 
+    def tailscale(self, user: str | None = None, signed_in: bool = True) -> str:
+        """Sign a Windows account in to Tailscale, or whoever it is out; returns whose it is.
+
+        user: made if there is none; None: the one of the box
+        """
+        return str(self._object(self._ask({"do": "tailscale", "user": user, "signed_in": signed_in}))["owner"])
+
     def advance(self, seconds: float) -> str:
         """Put the twin's clock forward; returns its time after that, ISO 8601."""
         return str(self._object(self._ask({"do": "clock", "seconds": seconds}, timeout=120))["now"])

@@ -275,6 +275,9 @@ class Daemon:
             "reset": lambda: self._reset(bool(request.get("bare"))),
             "logon": lambda: self._logon(str(request.get("user") or USER)),
             "logoff": lambda: self._logoff(str(request.get("user") or USER)),
+            "tailscale": lambda: self._tailscale(
+                str(request.get("user") or USER), bool(request.get("signed_in", True))
+            ),
             "clock": lambda: self._advance(float(request.get("seconds") or 0)),
             "ollama": lambda: self._ollama(request),
             "wake": self._wake,
@@ -440,6 +443,15 @@ class Daemon:
 
     def _logoff(self, user: str) -> object:
         return {"user": user, "session": self.windows.sessions.logoff(user)}
+
+    def _tailscale(self, user: str, signed_in: bool) -> object:
+        tailscale, state = self.windows.tailscale, self.windows.state
+        if signed_in:
+            state.add_user(user)
+            tailscale.sign_in(state.account(user))
+        else:
+            tailscale.sign_out()
+        return {"owner": tailscale.owner, "signed_in": tailscale.signed_in}
 
     def _advance(self, seconds: float) -> object:
         try:
