@@ -15,7 +15,7 @@ from pathlib import Path
 
 from vengeance.twin.distro.errors import DistroError
 from vengeance.twin.distro.network import NatNetwork
-from vengeance.twin.windows.forwarding import carry
+from vengeance.twin.forwarding import carry
 
 _CLONE_NEWNET = 0x40000000
 _LISTENING = "0A"

@@ -11,7 +11,7 @@ import socket
 import threading
 from typing import TYPE_CHECKING, Protocol
 
-from vengeance.twin.windows.forwarding import carry
+from vengeance.twin.forwarding import carry
 from vengeance.twin.windows.network import LOOPBACK, Listener, NetworkError
 
 if TYPE_CHECKING:

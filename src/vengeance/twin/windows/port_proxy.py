@@ -9,7 +9,7 @@ from __future__ import annotations
 import socket
 from typing import TYPE_CHECKING
 
-from vengeance.twin.windows.forwarding import carry
+from vengeance.twin.forwarding import carry
 from vengeance.twin.windows.network import LOOPBACK, Listener, NetworkError
 from vengeance.twin.windows.program import SYSTEM32
 

@@ -18,8 +18,8 @@ from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
 from vengeance.twin.clock import Alarm
+from vengeance.twin.forwarding import carry
 from vengeance.twin.windows.firewall import rule_text
-from vengeance.twin.windows.forwarding import carry
 from vengeance.twin.windows.network import LOOPBACK, TAILNET, Listener, NetworkError
 from vengeance.twin.windows.services import Service
 from vengeance.twin.windows.state import USER, to_text
