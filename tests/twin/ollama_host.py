@@ -14,7 +14,8 @@ from tests.twin.ollama_box import OllamaBox
 from tests.twin.works_box import WorksHost
 from tests.unit.operation_runs import Run
 from vengeance.operations import ollama, work
-from vengeance.operations.ollama import install, pulls, waiting
+from vengeance.operations.ollama import pulls, waiting
+from vengeance.operations.windows import installers
 from vengeance.operations.work import run_work
 from vengeance.twin.ollama import package
 
@@ -129,6 +130,6 @@ class OllamaHost(WorksHost):
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Look more often than on a real box, where each look is a request over the network."""
     monkeypatch.setattr(waiting, "LOOK_EVERY", 0.02)
-    for module in (install, pulls):
+    for module in (installers, pulls):
         monkeypatch.setattr(module, "run_work", partial(run_work, read_every=0.02))
     monkeypatch.setattr(work, "_TELL_EVERY", 0.0)

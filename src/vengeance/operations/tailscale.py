@@ -15,7 +15,7 @@ from pyinfra.context import host, state
 
 from vengeance.box import ports, tailnet
 from vengeance.facts.tailscale import Status
-from vengeance.operations.refusal import refuse
+from vengeance.operations.refusal import checked, refuse
 from vengeance.powershell import Script
 from vengeance.powershell.tailscale import Tailscale
 
@@ -122,11 +122,8 @@ def serve(port: int, target_port: int | None = None, present: bool = True) -> Ge
         tailscale.serve(name="vLLM is in the tailnet", port=8080)
     """
     target = port if target_port is None else target_port
-    try:
-        ports.check_port(port, "The port in the tailnet")
-        ports.check_port(target, "The port of 127.0.0.1")
-    except ValueError as error:
-        raise OperationValueError(str(error)) from None
+    checked(lambda: ports.check_port(port, "The port in the tailnet"))
+    checked(lambda: ports.check_port(target, "The port of 127.0.0.1"))
     status = awaited_status() if present else host.get_fact(Status)
     if status is None:
         return

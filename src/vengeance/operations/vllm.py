@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import time
 from collections.abc import Generator, Mapping
 from io import StringIO
-from typing import Any
 
 from pyinfra.api.command import FileUploadCommand, PyinfraCommand, QuoteString, StringCommand
 from pyinfra.api.exceptions import OperationValueError
 from pyinfra.api.operation import operation
 from pyinfra.api.state import StateStage
-from pyinfra.api.util import get_template
 from pyinfra.context import host, state
 
 from vengeance.box import python_packages, systemd_unit, vllm_flags
 from vengeance.facts.vllm import ENVIRONMENT_FILE, FOLDER, STARTED_WITH_FILE, Environment, Health, Server, ServerState
 from vengeance.operations.refusal import checked, refuse
+from vengeance.operations.templates import rendered
 from vengeance.secret import Secret
 
 _PATH = re.compile(r"(/[A-Za-z0-9._+-]+)+")
@@ -98,11 +96,6 @@ def revealed(secrets: Mapping[str, Secret] | None) -> dict[str, str]:
         if not isinstance(value, Secret):
             raise ValueError(f"{name} is a secret: give it as Secret.from_environment, from_file or from_keyring.")
     return {name: value.reveal() for name, value in (secrets or {}).items()}
-
-
-def _render(template: str, data: Mapping[str, Any]) -> str:
-    path = os.path.join(state.cwd or "", template)
-    return get_template(path, {"trim_blocks": True, "lstrip_blocks": True}).render(data)
 
 
 def _sha256(text: str) -> str:
@@ -194,9 +187,9 @@ def server(
     quoted = checked(lambda: systemd_unit.variables({**(variables or {}), **revealed(secrets)}))
     program = [f"{path}/bin/python", "-m", "vllm.entrypoints.openai.api_server"]
     command = checked(lambda: systemd_unit.lines([*program, *words]))
-    environment_text = _render(variables_template, {"variables": quoted})
+    environment_text = rendered(variables_template, {"variables": quoted})
     data = {"path": path, "user": user, "command": command, "port": flags["port"]}
-    unit_text = _render(template, {**data, "environment_file": ENVIRONMENT_FILE})
+    unit_text = rendered(template, {**data, "environment_file": ENVIRONMENT_FILE})
 
     found = host.get_fact(Server, unit=unit)
     pending = [

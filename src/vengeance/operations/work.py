@@ -19,6 +19,7 @@ from pyinfra.api.state import State
 from vengeance.box import private_directory
 from vengeance.connectors.errors import SignInRefused
 from vengeance.facts.windows.answers import parse
+from vengeance.operations.refusal import failed
 from vengeance.powershell import JSON, Script, files, load
 from vengeance.powershell import work as shapes
 
@@ -94,9 +95,7 @@ def run_work(
             complaint = check(host, result)
         except WorkError as error:
             complaint = str(error)
-        if complaint is not None:
-            host.log_styled(complaint, log_func=logger.error, fg="red")
-        return complaint is None
+        return complaint is None or failed(host, complaint)
 
     return FunctionCommand(do_work, [], {})
 

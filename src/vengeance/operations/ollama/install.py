@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import ntpath
-from collections.abc import Generator, Mapping
-from typing import Any
+from collections.abc import Generator
 
 from pyinfra import logger
 from pyinfra.api.command import FunctionCommand, PyinfraCommand
@@ -20,8 +19,7 @@ from vengeance.operations import windows
 from vengeance.operations.ollama.processes import boot_task, stop
 from vengeance.operations.ollama.waiting import looks
 from vengeance.operations.refusal import checked
-from vengeance.operations.windows.installers import complaint
-from vengeance.operations.work import name_of, run_work
+from vengeance.operations.windows.installers import run_installer
 from vengeance.powershell import Script
 from vengeance.powershell.ollama import Installation, Package
 
@@ -125,36 +123,22 @@ def set_up(file: str, version: str, path: str | None, timeout: int) -> FunctionC
 
     It runs also over the same version, which is what mends one with files missing.
     """
-    arguments = ollama_package.setup_arguments(path)
 
-    def check(host: Host, result: Mapping[str, Any]) -> str | None:
-        failure = complaint(host, "OllamaSetup.exe", result, timeout, "Its log: %TEMP%\\Setup Log*.txt on the box.")
+    def proof(host: Host) -> str | None:
         found = host.get_fact(facts.Installation)
-        if failure is not None or found is None:
-            return failure
+        if found is None:
+            return None  # it could not be read: pyinfra has said so and failed the host
         there = found["setup"]
         if there is not None and _is_that(there, version, path):
             return None
         now = f"{there['version']} in {there['folder']}" if there else "nothing"
         return (
-            f"{host.name}: OllamaSetup.exe ended well, and {now} is installed, not {version}"
-            f"{f' in {path}' if path else ''}: check that ollama_url is the file of that version."
+            f"{now} is installed, not {version}{f' in {path}' if path else ''}; check that ollama_url is the file of "
+            "that version"
         )
 
-    return run_work(
-        name_of("OllamaSetup.exe", file.lower(), arguments),
-        "Invoke-Installer",
-        {
-            "file": file,
-            "arguments": arguments,
-            "timeout_seconds": timeout,
-            "busy_seconds": 600,
-            "pause_seconds": 10,
-        },
-        say=lambda progress: f"OllamaSetup.exe: {progress.get('phase', 'installing')}, {progress.get('seconds', 0)} s",
-        timeout=timeout + 660,
-        check=check,
-    )
+    told_in = r"Its log: %TEMP%\Setup Log*.txt on the box."
+    return run_installer(file, file, ollama_package.setup_arguments(path), timeout, told_in, proof)
 
 
 def settle(state: State, host: Host) -> bool:

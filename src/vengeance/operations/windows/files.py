@@ -5,22 +5,21 @@ from __future__ import annotations
 import hashlib
 import ntpath
 import os
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from io import BytesIO
 from pathlib import Path
 from typing import IO, Any, Literal
 
-from jinja2 import TemplateError
 from pyinfra.api.command import FileUploadCommand, PyinfraCommand
 from pyinfra.api.exceptions import OperationValueError
 from pyinfra.api.operation import operation
-from pyinfra.api.util import get_template
 from pyinfra.context import host, state
 
 from vengeance.box import downloads, windows_paths
 from vengeance.box import private_directory as private
 from vengeance.facts.windows import DirectoryAccess, File, Sha256
-from vengeance.operations.refusal import refuse
+from vengeance.operations.refusal import checked, refuse
+from vengeance.operations.templates import rendered
 from vengeance.operations.work import name_of, run_work
 from vengeance.powershell import Script
 
@@ -28,14 +27,6 @@ TRIES = 20
 """How often a download connects at most; each time goes on where the last one stopped."""
 STALL_SECONDS = 60
 _FIRST_PAUSE_SECONDS = 1.0
-
-
-def checked(check: Callable[[], object]) -> None:
-    """Run a check of arguments. Raises OperationValueError with the sentence of its ValueError."""
-    try:
-        check()
-    except ValueError as error:
-        raise OperationValueError(str(error)) from None
 
 
 def _sha256(src: str | IO[str] | IO[bytes]) -> str:
@@ -105,31 +96,12 @@ def template(
     checked(lambda: windows_paths.check_file(dest))
     if newline not in ("crlf", "lf"):
         raise OperationValueError(f"The lines of {dest} end with crlf or lf, not {newline!r}.")
-    text = rendered(src, data, newline)
-    if host.get_fact(Sha256, path=dest) == hashlib.sha256(text).hexdigest():
+    lines = rendered(src, data).replace("\r\n", "\n")
+    content = (lines.replace("\n", "\r\n") if newline == "crlf" else lines).encode()
+    if host.get_fact(Sha256, path=dest) == hashlib.sha256(content).hexdigest():
         host.noop(f"file {dest} has this content already")
         return
-    yield FileUploadCommand(BytesIO(text), dest)
-
-
-def rendered(src: str, data: dict[str, Any], newline: Literal["crlf", "lf"] = "crlf") -> bytes:
-    """Return a filled-in Jinja template as it lies on Windows.
-
-    + src: template, relative to the folder that pyinfra runs in
-    + data: what it gets
-    + newline: how lines end
-
-    Raises OperationValueError for a template that is not there, is faulty, or asks for a name without a value.
-    """
-    path = os.path.join(state.cwd or "", src)
-    try:
-        # pyinfra has names without a value be errors.
-        text = get_template(path, {"trim_blocks": True, "lstrip_blocks": True}).render(data).replace("\r\n", "\n")
-    except FileNotFoundError:
-        raise OperationValueError(f"The template {src} is not there: {path} does not exist.") from None
-    except TemplateError as error:
-        raise OperationValueError(f"The template {src} cannot be filled in: {error}.") from None
-    return (text.replace("\n", "\r\n") if newline == "crlf" else text).encode()
+    yield FileUploadCommand(BytesIO(content), dest)
 
 
 @operation()

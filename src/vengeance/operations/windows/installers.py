@@ -14,7 +14,7 @@ from pyinfra.context import host
 
 from vengeance.box import installers, windows_paths
 from vengeance.facts.windows import FileVersion, Product
-from vengeance.operations.windows.files import checked
+from vengeance.operations.refusal import checked
 from vengeance.operations.work import name_of, run_work
 
 MSIEXEC = r"C:\Windows\System32\msiexec.exe"
@@ -62,10 +62,7 @@ def msi(
         checked(lambda: installers.check_version(version))
     _check_timeout(timeout)
     told_in = log or f"{path}.log"
-    try:
-        arguments = installers.msi_command_line(path, properties or {}, told_in)
-    except ValueError as error:
-        raise OperationValueError(str(error)) from None
+    arguments = checked(lambda: installers.msi_command_line(path, properties or {}, told_in))
     found = host.get_fact(Product, product=product_code)
     if found is None:
         return  # it could not be read: pyinfra has said so and failed the host
@@ -84,7 +81,7 @@ def msi(
             return None
         return f"Windows shows {_shown(now['version'] if now else None)} for {product_code}. Its log: {told_in}"
 
-    yield _install(path, MSIEXEC, arguments, timeout, f"Its log: {told_in}", proof)
+    yield run_installer(path, MSIEXEC, arguments, timeout, f"Its log: {told_in}", proof)
 
 
 @operation()
@@ -135,7 +132,7 @@ def installer(
             return None
         return f"{product or file} is {_shown(now)}, and {version or 'an installed one'} was wanted"
 
-    yield _install(path, path, installers.command_line(arguments), timeout, "", proof)
+    yield run_installer(path, path, installers.command_line(arguments), timeout, "", proof)
 
 
 def check_installer(
@@ -176,9 +173,18 @@ def _shown(version: str | None) -> str:
     return "(not installed)" if version is None else version
 
 
-def _install(
+def run_installer(
     path: str, file: str, arguments: str, timeout: int, where: str, proof: Callable[[Host], str | None]
 ) -> FunctionCommand:
+    """Return a command that runs an installer to its end and proves that what it installs is there.
+
+    + path: of the installer or package, for sentences
+    + file: full Windows path of the program that is run
+    + arguments: its command line, checked
+    + timeout: seconds until it is ended
+    + where: a sentence that says where its log is, "" for nowhere
+    + proof: called after a good end; returns what is there in place of what was wanted, None when all is
+    """
     what = ntpath.basename(path)
 
     def say(progress: Mapping[str, Any]) -> str:
@@ -186,7 +192,7 @@ def _install(
         return f"{what}: {doing}, {progress.get('seconds', 0)} s"
 
     def check(host: Host, result: Mapping[str, Any]) -> str | None:
-        return complaint(host, what, result, timeout, where) or _unproven(host, what, result, proof)
+        return _complaint(host, what, result, timeout, where) or _unproven(host, what, result, proof)
 
     return run_work(
         name_of(what, file.lower(), arguments),
@@ -204,8 +210,7 @@ def _install(
     )
 
 
-def complaint(host: Host, what: str, result: Mapping[str, Any], timeout: int, where: str) -> str | None:
-    """Return the sentence for an installation that failed, None for one that did not."""
+def _complaint(host: Host, what: str, result: Mapping[str, Any], timeout: int, where: str) -> str | None:
     code = int(result["rc"])
     if result["timed_out"]:
         return (

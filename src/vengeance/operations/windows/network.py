@@ -9,14 +9,13 @@ from typing import Literal
 
 from pyinfra import logger
 from pyinfra.api.command import PyinfraCommand
-from pyinfra.api.exceptions import OperationValueError
 from pyinfra.api.operation import operation
 from pyinfra.context import host
 
 from vengeance.box import firewall, ports, tailnet
 from vengeance.box.firewall import Rule
 from vengeance.facts.windows.network import FirewallRules, Listeners, PortProxies, ReservedPorts
-from vengeance.operations.refusal import refuse
+from vengeance.operations.refusal import checked, refuse
 from vengeance.operations.tailscale import awaited_status
 from vengeance.powershell import Script
 from vengeance.powershell.network import Action, PortProxy, Protocol
@@ -25,7 +24,7 @@ TAILSCALE = "tailscale"
 """As an address: the one that the box has in the tailnet."""
 
 
-def _checked(
+def _rule(
     rule: str,
     port: int,
     protocol: str,
@@ -35,31 +34,29 @@ def _checked(
     profiles: str | Iterable[str],
     present: bool,
 ) -> Rule:
-    try:
-        firewall.check_rule(rule)
-        ports.check_port(port, "The port of a firewall rule")
-        if protocol not in firewall.PROTOCOLS:
-            raise ValueError(f"The protocol of a firewall rule is tcp or udp, not {protocol!r}.")
-        if action not in ("allow", "block"):
-            raise ValueError(f"A firewall rule can allow or block, not {action!r}.")
-        if program is not None and program[1:3] != ":\\":
-            raise ValueError(f"{program!r} is not the full path of a program: begin with a drive, as in C:\\Programs.")
-        if present and remote_addresses is None:
-            raise ValueError(f"Who may reach port {port}? Give remote_addresses, such as ['100.64.0.0/10'].")
-        if isinstance(remote_addresses, str):
-            raise ValueError(f"remote_addresses is a list of texts: write [{remote_addresses!r}].")
-        return Rule(
-            rule=rule,
-            title=rule,
-            action=action,
-            protocol=firewall.PROTOCOLS[protocol],
-            ports=((port, port),),
-            remote=firewall.scope(remote_addresses) if remote_addresses is not None else frozenset(),
-            program=program,
-            profiles=firewall.profiles(profiles),
-        )
-    except ValueError as error:
-        raise OperationValueError(str(error)) from None
+    """Return what is asked for as a rule. Raises ValueError with a sentence."""
+    firewall.check_rule(rule)
+    ports.check_port(port, "The port of a firewall rule")
+    if protocol not in firewall.PROTOCOLS:
+        raise ValueError(f"The protocol of a firewall rule is tcp or udp, not {protocol!r}.")
+    if action not in ("allow", "block"):
+        raise ValueError(f"A firewall rule can allow or block, not {action!r}.")
+    if program is not None and program[1:3] != ":\\":
+        raise ValueError(f"{program!r} is not the full path of a program: begin with a drive, as in C:\\Programs.")
+    if present and remote_addresses is None:
+        raise ValueError(f"Who may reach port {port}? Give remote_addresses, such as ['100.64.0.0/10'].")
+    if isinstance(remote_addresses, str):
+        raise ValueError(f"remote_addresses is a list of texts: write [{remote_addresses!r}].")
+    return Rule(
+        rule=rule,
+        title=rule,
+        action=action,
+        protocol=firewall.PROTOCOLS[protocol],
+        ports=((port, port),),
+        remote=firewall.scope(remote_addresses) if remote_addresses is not None else frozenset(),
+        program=program,
+        profiles=firewall.profiles(profiles),
+    )
 
 
 @operation()
@@ -105,7 +102,7 @@ def firewall_rule(
             remove_blocks=True,
         )
     """
-    wanted = _checked(rule, port, protocol, remote_addresses, action, program, profiles, present)
+    wanted = checked(lambda: _rule(rule, port, protocol, remote_addresses, action, program, profiles, present))
     programs = _programs(port, listener) if present else []
     names = sorted({ntpath.basename(one) for one in programs})
     found = host.get_fact(FirewallRules, port=port, rule=rule, programs=names)
@@ -203,10 +200,7 @@ def reserved_port(port: int, present: bool = True, stop_winnat: bool = True) -> 
 
         windows.reserved_port(name="No NAT takes Ollama's port", port=11434)
     """
-    try:
-        ports.check_port(port)
-    except ValueError as error:
-        raise OperationValueError(str(error)) from None
+    checked(lambda: ports.check_port(port))
     found = host.get_fact(ReservedPorts)
     if found is None:
         return
@@ -274,11 +268,8 @@ def port_proxy(
         windows.port_proxy(name="vLLM is reached at the tailnet address", listen_address="tailscale", listen_port=8080)
     """
     target_port = listen_port if connect_port is None else connect_port
-    try:
-        named = "100.64.0.1" if listen_address == TAILSCALE else listen_address
-        ports.check_forwarding(named, listen_port, connect_address, target_port)
-    except ValueError as error:
-        raise OperationValueError(str(error)) from None
+    named = "100.64.0.1" if listen_address == TAILSCALE else listen_address
+    checked(lambda: ports.check_forwarding(named, listen_port, connect_address, target_port))
     found = host.get_fact(PortProxies)
     if found is None:
         return

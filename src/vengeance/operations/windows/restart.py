@@ -23,6 +23,7 @@ from vengeance.connectors.errors import OutcomeUnknown, SignInRefused
 from vengeance.connectors.output import text_lines
 from vengeance.connectors.winrm import WinRMConnector
 from vengeance.facts.windows import BootState, PendingReboot, parse
+from vengeance.operations.refusal import checked, failed
 from vengeance.powershell import JSON, Script, system
 
 Need = OperationMeta | Callable[[], bool]
@@ -94,10 +95,7 @@ def reboot(
         windows.reboot(name="Restart if needed", needed=feature, wait=900)
     """
     named = [reason] if isinstance(reason, str) else [*(reason or [])]
-    try:
-        restart.check_reasons(named)
-    except ValueError as error:
-        raise OperationValueError(str(error)) from None
+    checked(lambda: restart.check_reasons(named))
     if isinstance(wait, bool) or not isinstance(wait, int) or wait < 1:
         raise OperationValueError(f"wait is a number of seconds, at least 1, not {wait!r}.")
     pending, before = host.get_fact(PendingReboot), host.get_fact(BootState)
@@ -127,8 +125,7 @@ def restart_and_wait(state: State, host: Host, before: system.BootState, read_at
         _Restart(connector, before, read_at, started + wait).run()
         connector.reconnect()
     except (RestartFailed, OSError) as error:
-        host.log_styled(f"{host.name}: {error}", log_func=logger.error, fg="red")
-        return False
+        return failed(host, f"{host.name}: {error}")
     host.log(f"Windows is back after {time.monotonic() - started:.0f} s")
     return True
 

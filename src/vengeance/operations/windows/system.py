@@ -13,7 +13,7 @@ from pyinfra.context import host
 from vengeance.box import power as power_plan
 from vengeance.box import registry_values
 from vengeance.facts.windows import Feature, Os, Power, RegistryValue, Service
-from vengeance.operations.refusal import refuse
+from vengeance.operations.refusal import checked, refuse
 from vengeance.powershell import JSON, Script, system
 
 _FEATURE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -103,10 +103,7 @@ def power(
     for label, value in (("sleep", sleep), ("hibernate", hibernate), ("fast_startup", fast_startup)):
         if not isinstance(value, bool):
             raise OperationValueError(f"{label} is True or False, not {value!r}.")
-    try:
-        power_plan.check(hibernate, fast_startup)
-    except ValueError as error:
-        raise OperationValueError(str(error)) from None
+    checked(lambda: power_plan.check(hibernate, fast_startup))
     found = host.get_fact(Power)
     if found is None:
         return  # it could not be read: pyinfra has said so and failed the host
@@ -202,12 +199,9 @@ def registry_value(
             kind="DWord",
         )
     """
-    try:
-        registry_values.check_key(key)
-        if present:
-            registry_values.check_value(value_name, kind, data)
-    except ValueError as error:
-        raise OperationValueError(str(error)) from None
+    checked(lambda: registry_values.check_key(key))
+    if present:
+        checked(lambda: registry_values.check_value(value_name, kind, data))
     found = host.get_fact(RegistryValue, key=key, value_name=value_name)
     if found is None:
         return  # it could not be read: pyinfra has said so and failed the host

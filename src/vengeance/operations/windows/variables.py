@@ -12,6 +12,7 @@ from pyinfra.context import host
 
 from vengeance.box import ollama_environment, windows_environment
 from vengeance.facts.windows import Environment
+from vengeance.operations.refusal import checked
 from vengeance.powershell import Script
 from vengeance.powershell.windows import Level, Variable
 
@@ -25,20 +26,21 @@ def check_variables(variables: Mapping[str, str], level: str, present: bool) -> 
     """
     if level not in LEVELS:
         raise OperationValueError(f"The level of an environment variable is machine or user, not {level!r}.")
-    try:
-        upper = [name.upper() for name in variables]
-        for name, value in variables.items():
-            windows_environment.check_name(name)
-            if upper.count(name.upper()) > 1:
-                raise ValueError(f"{name} is given twice: Windows does not tell the case of names apart.")
-            if present:
-                ollama_environment.check_name(name)
-                if not isinstance(value, str):
-                    raise ValueError(f"The value of {name} is a text, not {value!r}: write it in quotes.")
-                windows_environment.check_value(name, value)
-                ollama_environment.check_value(name, value)
-    except ValueError as error:
-        raise OperationValueError(str(error)) from None
+    checked(lambda: _check_each(variables, present))
+
+
+def _check_each(variables: Mapping[str, str], present: bool) -> None:
+    upper = [name.upper() for name in variables]
+    for name, value in variables.items():
+        windows_environment.check_name(name)
+        if upper.count(name.upper()) > 1:
+            raise ValueError(f"{name} is given twice: Windows does not tell the case of names apart.")
+        if present:
+            ollama_environment.check_name(name)
+            if not isinstance(value, str):
+                raise ValueError(f"The value of {name} is a text, not {value!r}: write it in quotes.")
+            windows_environment.check_value(name, value)
+            ollama_environment.check_value(name, value)
 
 
 def values_of(variables: Mapping[str, Variable]) -> dict[str, str]:

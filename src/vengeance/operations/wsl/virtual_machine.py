@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping
-from pathlib import Path
 
-from jinja2 import Environment, StrictUndefined
 from pyinfra.api.command import FunctionCommand, PyinfraCommand
 from pyinfra.api.host import Host
 from pyinfra.api.operation import operation
 from pyinfra.api.state import State
-from pyinfra.context import host, state
+from pyinfra.context import host
 
 from vengeance.box import wslconfig
 from vengeance.facts.wsl import WSL_EXE, Configuration, Installation, Machine
 from vengeance.operations.refusal import failed, refuse
+from vengeance.operations.templates import rendered
 from vengeance.operations.wsl.checks import check_distro, check_settings
 from vengeance.operations.wsl.program import distributions, rejoin, say_outage, shut_down
 from vengeance.powershell import Script
@@ -49,7 +48,7 @@ def config(
     check_settings(settings)
     if distro is not None:
         check_distro(distro)
-    wanted = _rendered(template, settings)
+    wanted = rendered(template, {"settings": wslconfig.texts(settings)})
     found, there = host.get_fact(Installation), host.get_fact(Configuration)
     if found is None or there is None:
         return  # it could not be read: pyinfra has said so and failed the host
@@ -99,14 +98,6 @@ def machine(settings: dict[str, dict[str, wslconfig.Value]], distro: str) -> Gen
     say_outage(found, f"the virtual machine does not run with .wslconfig ({', '.join(wrong)})")
     yield FunctionCommand(shut_down, [], {})
     yield FunctionCommand(check_machine, [distro, settings], {})
-
-
-def _rendered(template: str, settings: Mapping[str, Mapping[str, wslconfig.Value]]) -> str:
-    source = (Path(state.cwd or ".") / template).read_text(encoding="utf-8")
-    jinja = Environment(  # noqa: S701 (no HTML)
-        undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
-    )
-    return jinja.from_string(source).render(settings=wslconfig.texts(settings))
 
 
 def _misfits(host: Host, distro: str, path: str, settings: Mapping[str, Mapping[str, wslconfig.Value]]) -> list[str]:
