@@ -91,7 +91,7 @@ SETTINGS: list[tuple[dict[str, object], str]] = [
     ({"ollama_version": "v0.34.1"}, "ollama_version: 'v0.34.1' is no version: it is three numbers"),
     ({"ollama_version": "0.13.5"}, "ollama_version: 0.13.5 is older than 0.23.3"),
     ({"ollama_version": "0.35.0"}, "ollama_sha256: this is the hash for ollama_version = '0.34.1'"),
-    ({"ollama_sha256": A_HASH[1:]}, "ollama_sha256: a SHA-256 has 64 hex digits, and '000"),
+    ({"ollama_sha256": A_HASH[1:]}, "64 hex digits, as `Get-FileHash FILE` prints them, and this has 63."),
     ({"ollama_sha256": "d41d8cd98f00b204e9800998ecf8427e"}, "is an MD5; the SHA-256 of the file has 64 hex digits"),
     ({"ollama_sha256": f"sha256:{A_HASH}"}, "is a SHA-256 with something around it: write the 64 hex digits alone"),
     ({"ollama_package": "winget"}, "winget does not work in a session without a desktop"),
@@ -136,7 +136,7 @@ SETTINGS: list[tuple[dict[str, object], str]] = [
     (changed("wslconfig", "wsl2", networkingMode="mirrored"), "a server that listens on 0.0.0.0 is not reached"),
     (changed("wslconfig", "general", instanceIdleTimeout=15), "a number of milliseconds from 1000, or -1 for never"),
     ({"distro_url": "https://releases.ubuntu.com/24.04.4/ubuntu-24.04.4-live.iso"}, "is no image that WSL imports"),
-    ({"distro_sha256": "9B2F"}, "distro_sha256: a SHA-256 has 64 hex digits, and '9B2F' has 4 digits."),
+    ({"distro_sha256": "9B2F"}, "distro_sha256: '9B2F' is no SHA-256: it has 64 hex digits"),
     ({"distro_path": r"C:\WSL\{distro}"}, "{distro} is not filled in: only {name} is"),
 ]
 
@@ -170,7 +170,7 @@ def test_the_sentence_names_the_setting_and_shows_no_secret(wrong: dict[str, obj
 
 def test_all_that_is_wrong_is_told_at_once() -> None:
     said = complaint({**WINDOWS, "ollama_port": 0, "wsl_sha256": "x", "gpuname": "x"})
-    for part in ("gpuname", "ollama_port: it is a whole number", "wsl_sha256: a SHA-256"):
+    for part in ("gpuname", "ollama_port: it is a whole number", "wsl_sha256: 'x' is no SHA-256"):
         assert part in said
 
 

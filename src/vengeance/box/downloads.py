@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
+_OTHER_HASHES = {32: "an MD5", 40: "a SHA-1", 96: "a SHA-384", 128: "a SHA-512"}
 # Over how much time the speed is told, seconds: long enough to be calm, short enough to be true.
 _SPEED_OVER = 30.0
 
@@ -48,9 +49,20 @@ def check_proxy(proxy: str | None) -> None:
 
 
 def check_sha256(sha256: str) -> None:
-    """Check that a text is a SHA-256 in hex. Raises ValueError with a sentence."""
-    if not isinstance(sha256, str) or not _SHA256.fullmatch(sha256):
-        raise ValueError(f"{sha256!r} is no SHA-256: it has 64 hex digits, as `Get-FileHash FILE` prints them.")
+    """Check that a text is a SHA-256 in hex. Raises ValueError that says what it looks like."""
+    right = "is no SHA-256: it has 64 hex digits, as `Get-FileHash FILE` prints them"
+    if not isinstance(sha256, str):
+        raise ValueError(f"{sha256!r} {right}.")
+    if _SHA256.fullmatch(sha256):
+        return
+    bare = sha256.strip().lower().removeprefix("sha256:")
+    if _SHA256.fullmatch(bare):
+        raise ValueError(f"{sha256!r} is a SHA-256 with something around it: write the 64 hex digits alone.")
+    if re.fullmatch(r"[0-9a-f]+", bare) and len(bare) in _OTHER_HASHES:
+        raise ValueError(f"{sha256!r} is {_OTHER_HASHES[len(bare)]}; the SHA-256 of the file has 64 hex digits.")
+    wrong = sorted(set(re.sub(r"[0-9a-f]", "", bare)))
+    seen = f"has {', '.join(map(repr, wrong))} in it" if wrong else f"has {len(bare)}"
+    raise ValueError(f"{sha256!r} {right}, and this {seen}.")
 
 
 def size_text(count: float) -> str:

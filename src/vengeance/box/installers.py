@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 
-from vengeance.box import windows_paths
+from vengeance.box import versions, windows_paths
 
 SUCCESS = (0, 1641, 3010)
 """0: installed; 1641, 3010: installed, and Windows restarts or has to."""
@@ -61,14 +62,7 @@ def same_version(one: str | None, other: str) -> bool:
     """Tell whether two versions are the same; ``2.7.11`` and ``2.7.11.0`` are."""
     if one is None:
         return False
-    return _numbers(one) == _numbers(other)
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    numbers = [int(part) for part in re.findall(r"\d+", version)]
-    while numbers and numbers[-1] == 0:
-        numbers.pop()
-    return tuple(numbers)
+    return all(a == b for a, b in zip_longest(versions.numbers(one), versions.numbers(other), fillvalue=0))
 
 
 def command_line(arguments: Sequence[str]) -> str:

@@ -6,11 +6,10 @@ What the deploys mend by themselves (no WSL, a feature that is off, a restart th
 from __future__ import annotations
 
 import ntpath
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from vengeance.box import wslconfig
+from vengeance.box import versions, wslconfig
 
 GB, GIB = 10**9, 2**30
 # Windows with nothing else open, so that it does not begin to swap when the distro has taken all that it may.
@@ -111,17 +110,12 @@ def graphics(gpus: Sequence[Mapping[str, object]], failure: str | None, name: st
             f"The card is {' and '.join(names)}, and gpu_name is {name!r}: is this the right box? Else set gpu_name."
         ]
     driver = str(right["driver_version"])
-    if version_numbers(driver) < version_numbers(lowest):
+    if versions.numbers(driver) < versions.numbers(lowest):
         return [
             f"NVIDIA's driver is {driver}, and {lowest} is the lowest that will do (driver_lowest). Install a newer "
             "one on Windows (https://www.nvidia.com/drivers), never in the distro."
         ]
     return []
-
-
-def version_numbers(text: str) -> tuple[int, ...]:
-    """Return the numbers of a version such as ``591.86``."""
-    return tuple(int(part) for part in re.findall(r"\d+", text))
 
 
 def memory(total: int, processors: int, settings: Mapping[str, Mapping[str, wslconfig.Value]]) -> list[str]:

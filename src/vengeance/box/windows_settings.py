@@ -47,7 +47,6 @@ _FILES = {
     },
     "a611ddacee689d2fb1fb5319e58af7f3998864d86cdce632eadd8e61614a0f9d": {"wsl_version": "2.7.11"},
 }
-_OTHER_HASHES = {32: "an MD5", 40: "a SHA-1", 96: "a SHA-384", 128: "a SHA-512"}
 _VERSION = re.compile(r"(\d{1,4})\.(\d{1,4})\.(\d{1,4})(?:-rc\d+)?")
 _DISTRO_IMAGES = (".wsl", ".tar", ".tar.gz", ".tar.xz", ".tar.zst", ".tgz")
 _A_DAY = 86_400
@@ -94,20 +93,6 @@ def nearest(name: str, known: Iterable[str], cutoff: float) -> str | None:
     """Return the known name that a misspelled one is nearest to, if any is near."""
     found = difflib.get_close_matches(name.lower(), list(known), n=1, cutoff=cutoff)
     return found[0] if found else None
-
-
-def check_sha256(value: str) -> None:
-    """Check the form of a SHA-256. Raises ValueError that says what it looks like."""
-    if re.fullmatch(r"[0-9A-Fa-f]{64}", value):
-        return
-    bare = value.strip().lower().removeprefix("sha256:")
-    if re.fullmatch(r"[0-9a-f]{64}", bare):
-        raise ValueError(f"{value!r} is a SHA-256 with something around it: write the 64 hex digits alone.")
-    if re.fullmatch(r"[0-9a-f]+", bare) and len(bare) in _OTHER_HASHES:
-        raise ValueError(f"{value!r} is {_OTHER_HASHES[len(bare)]}; the SHA-256 of the file has 64 hex digits.")
-    wrong = sorted(set(re.sub(r"[0-9a-f]", "", bare)))
-    seen = f"has {', '.join(map(repr, wrong))} in it" if wrong else f"has {len(bare)} digits"
-    raise ValueError(f"a SHA-256 has 64 hex digits, and {value!r} {seen}.")
 
 
 def check_path(value: str) -> None:
@@ -234,7 +219,7 @@ _CHECKS: dict[str, Callable[[Any], object]] = {
     "ollama_version": _version(ollama_package.LOWEST, "the first to check the signature of its own updates"),
     "ollama_package": one_of("setup", "zip", instead={"winget": "winget does not work in a session without a desktop"}),
     "ollama_url": _optional(check_file_url),
-    "ollama_sha256": check_sha256,
+    "ollama_sha256": downloads.check_sha256,
     "ollama_signer": _text,
     "ollama_path": _optional(check_path),
     "ollama_autostart": one_of(
@@ -245,11 +230,11 @@ _CHECKS: dict[str, Callable[[Any], object]] = {
     "ollama_pull_timeout": _seconds(60, _A_WEEK),
     "wsl_version": _version(LOWEST_WSL, "the first that can keep a distro running that nobody uses"),
     "wsl_url": check_file_url,
-    "wsl_sha256": check_sha256,
+    "wsl_sha256": downloads.check_sha256,
     "wsl_product_code": installers.check_product_code,
     "wslconfig": wslconfig.check,
     "distro_url": _image,
-    "distro_sha256": check_sha256,
+    "distro_sha256": downloads.check_sha256,
     "distro_path": _distro_path,
 }
 

@@ -11,7 +11,7 @@ from pyinfra.api.operation import operation
 from pyinfra.api.state import StateStage
 from pyinfra.context import host, state
 
-from vengeance.box import preflight, restart, tailnet, wslconfig
+from vengeance.box import preflight, restart, tailnet, versions, wslconfig
 from vengeance.facts.tailscale import Status
 from vengeance.facts.windows import (
     Account,
@@ -72,7 +72,7 @@ def ready(
 
         preflight.ready(name="The box can become what it should be", build=22000, gpu="RTX 4090", driver="591.86")
     """
-    if not driver or not preflight.version_numbers(driver):
+    if not driver or not versions.numbers(driver):
         raise OperationValueError(f"{driver!r} is no version of a driver: it is written as 591.86.")
     system, account, hardware = host.get_fact(Os), host.get_fact(Account), host.get_fact(Hardware)
     gpus, quota, clock = host.get_fact(Gpus), host.get_fact(WsmanQuota), host.get_fact(SystemClock)

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from pyinfra.api.exceptions import OperationValueError
 
-from vengeance.box import downloads, installers, windows_paths, wslconfig
+from vengeance.box import downloads, installers, versions, windows_paths, wslconfig
 from vengeance.operations.refusal import checked
 from vengeance.operations.vllm import USER
 
@@ -43,7 +43,7 @@ def check_package(version: str, url: str, sha256: str, product_code: str) -> Non
     """Check what WSL's package is named by. Raises OperationValueError with a sentence."""
     if not re.fullmatch(r"\d+\.\d+\.\d+(\.\d+)?", version):
         raise OperationValueError(f"{version!r} is no version of WSL: it has three or four numbers, as 2.7.11.")
-    if parse_version(version) < OLDEST_WSL:
+    if versions.numbers(version) < OLDEST_WSL:
         oldest = ".".join(map(str, OLDEST_WSL))
         raise OperationValueError(f"WSL {version} cannot keep a distro up: {oldest} is the oldest that will do.")
     check_download(url, sha256)
@@ -70,8 +70,3 @@ def check_folder(path: str) -> None:
 def check_settings(settings: Mapping[str, Mapping[str, wslconfig.Value]]) -> None:
     """Check the settings of .wslconfig. Raises OperationValueError with a sentence."""
     checked(lambda: wslconfig.check(settings))
-
-
-def parse_version(version: str) -> tuple[int, ...]:
-    """Return the first three numbers of a version such as ``2.7.11.0``."""
-    return tuple(int(part) for part in re.findall(r"\d+", version))[:3]

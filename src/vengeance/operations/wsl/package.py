@@ -12,11 +12,12 @@ from pyinfra.api.command import FunctionCommand, PyinfraCommand
 from pyinfra.api.operation import operation
 from pyinfra.context import host
 
+from vengeance.box import versions
 from vengeance.facts.windows import Feature
 from vengeance.facts.wsl import Installation
 from vengeance.operations import windows
 from vengeance.operations.refusal import refuse
-from vengeance.operations.wsl.checks import check_folder, check_package, parse_version
+from vengeance.operations.wsl.checks import check_folder, check_package
 from vengeance.operations.wsl.program import DOWNLOADS, rejoin, say_outage
 
 FEATURE = "VirtualMachinePlatform"
@@ -73,8 +74,8 @@ def installed(
             f"Enable-WindowsOptionalFeature -Online -FeatureName {FEATURE} -NoRestart, then restart Windows."
         )
         return
-    if there is not None and parse_version(there) >= parse_version(version):
-        if parse_version(there) > parse_version(version):
+    if there is not None and _release(there) >= _release(version):
+        if _release(there) > _release(version):
             host.log(f"WSL {there} is newer than {version} and stays: pin it as wsl_version", logger.warning)
         host.noop(f"WSL {there} is installed")
         return
@@ -87,3 +88,8 @@ def installed(
     )
     if there is not None:
         yield FunctionCommand(rejoin, [], {})
+
+
+def _release(version: str) -> tuple[int, ...]:
+    """Without the fourth number, which Windows shows and a release's name has not."""
+    return versions.numbers(version)[:3]
