@@ -20,12 +20,12 @@ from typing import Any
 import pytest
 from pyinfra.api.exceptions import OperationValueError
 
-from tests.twin.linux_side import until
 from tests.twin.rules_box import IN_DISTRO, PASSWORD, ROOT, SETTINGS, TEMPLATE, Built, bare_box, built_box
 from tests.twin.windows_box import Box
 from tests.twin.works_box import WorksHost
 from tests.twin.wsl_box import DISTRO, FAILED, USER
 from tests.unit.operation_runs import Run
+from tests.waiting import until
 from vengeance.facts import wsl as wsl_facts
 from vengeance.operations import preflight, tailscale, windows, wsl
 from vengeance.twin.windows import network as net
