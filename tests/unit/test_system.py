@@ -101,8 +101,8 @@ def test_a_fresh_windows_is_kept_awake_and_then_left_alone() -> None:
         "fast_startup": False,
     }
     assert run.logged == [
-        "until now Windows sleeps after 30 min plugged in and after 15 min on battery, hibernates after 180 min "
-        "plugged in and after 180 min on battery, Fast Startup on"
+        "Windows sleeps after 30 min plugged in and after 15 min on battery, hibernates after 180 min plugged in and "
+        "after 180 min on battery, Fast Startup on -> sleeps never, does not hibernate, Fast Startup off"
     ]
     again = run_operation(windows.power, {facts.Power: AWAKE})
     assert again.commands == []

@@ -164,7 +164,15 @@ def functions(run: Run) -> list[Any]:
 def test_a_change_of_wslconfig_tells_the_outage_shuts_down_once_and_is_verified_inside() -> None:
     facts_now = box(running=(DISTRO, "Debian"), distros=(DISTRO, "Debian"), text="[wsl2]\nmemory=8GB\n", machine=RIGHT)
     run = run_operation(wsl.config, facts_now, settings=SETTINGS, distro=DISTRO)
-    assert run.logged == [f"a new .wslconfig: {DISTRO}, Debian will be stopped once, with all that runs in it"]
+    assert run.logged == [
+        ".wslconfig [general] instanceIdleTimeout: (not set) -> -1",
+        ".wslconfig [wsl2] memory: 8GB -> 24GB",
+        ".wslconfig [wsl2] swap: (not set) -> 8GB",
+        ".wslconfig [wsl2] processors: (not set) -> 8",
+        ".wslconfig [wsl2] guiApplications: (not set) -> false",
+        ".wslconfig [wsl2] vmIdleTimeout: (not set) -> -1",
+        f"a new .wslconfig: {DISTRO}, Debian will be stopped once, with all that runs in it",
+    ]
     given = written(run)
     assert given["shutdown"] is True
     assert "memory=24GB\n" in given["text"]
@@ -177,7 +185,9 @@ def test_a_change_of_wslconfig_tells_the_outage_shuts_down_once_and_is_verified_
 def test_the_first_wslconfig_is_written_where_no_distro_is_yet() -> None:
     run = run_operation(wsl.config, box(distros=()), settings=SETTINGS, distro=DISTRO)
     assert "vmIdleTimeout=-1\n" in written(run)["text"]
-    assert (functions(run), run.logged) == ([], [])
+    assert functions(run) == []
+    assert ".wslconfig [wsl2] memory: (not set) -> 24GB" in run.logged
+    assert not any("stopped" in line for line in run.logged)
 
 
 def test_a_machine_that_was_started_without_its_wslconfig_is_shut_down_once() -> None:

@@ -132,3 +132,16 @@ def test_the_effect_is_read_from_inside() -> None:
     assert wslconfig.misfits(default, {"wsl2": {"swap": "0"}}) == ["swap is 8.0 GB, not 0"]
     assert wslconfig.misfits(default, {}) == []
     assert wslconfig.parse_machine(["sh: no such file"]) is None
+
+
+def test_every_setting_that_changes_is_told_with_what_it_was() -> None:
+    before = "[WSL2]\nMemory=8GB\nswap=8GB\nkernel=C:\\mine\n[experimental]\nsparseVhd=true\n"
+    wanted = {"wsl2": {"memory": "24GB", "swap": "8GB", "processors": "8"}}
+    assert wslconfig.differences(".wslconfig", before, wanted) == [
+        ".wslconfig [wsl2] memory: 8GB -> 24GB",
+        ".wslconfig [wsl2] processors: (not set) -> 8",
+        ".wslconfig [wsl2] kernel: C:\\mine -> (not set)",
+        ".wslconfig [experimental] sparsevhd: true -> (not set)",
+    ]
+    same = wslconfig.differences("/etc/wsl.conf", "# mine\n[boot]\nsystemd=true\n", {"boot": {"systemd": "true"}})
+    assert same == ["/etc/wsl.conf: the same settings, written anew"]

@@ -209,6 +209,12 @@ def differences(wanted: Rule, found: Rule) -> list[str]:
     return [f"{what} {old} -> {new}" for what, new, old in pairs if new != old]
 
 
+def shown(rule: Rule) -> str:
+    """A rule as a person reads it: ``allows port 11434 for 100.64.0.0/10``."""
+    whom = shown_scope(rule.remote) if rule.remote else "everybody"
+    return f"{rule.action}s port {_shown_ports(rule.ports)} for {whom}"
+
+
 def shown_scope(addresses: frozenset[str]) -> str:
     """Addresses as a person reads them."""
     return ", ".join(sorted(addresses)) or "any"

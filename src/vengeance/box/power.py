@@ -59,6 +59,20 @@ def shown(found: Mapping[str, int | bool | None]) -> str:
     return f"sleeps {times('sleep')}, {hibernates}, Fast Startup {'on' if found['fast_startup'] else 'off'}"
 
 
+def wished(changes: Changes) -> str:
+    """Return what is to be set in words, and nothing of what stays."""
+    words = [
+        f"{what} {_time(minutes * 60)}"
+        for what, minutes in (("sleeps", changes["sleep_minutes"]), ("hibernates", changes["hibernate_minutes"]))
+        if minutes is not None
+    ]
+    if changes["hibernate"] is not None:
+        words.append("can hibernate" if changes["hibernate"] else "does not hibernate")
+    if changes["fast_startup"] is not None:
+        words.append(f"Fast Startup {'on' if changes['fast_startup'] else 'off'}")
+    return ", ".join(words)
+
+
 def _time(seconds: int | None) -> str:
     if seconds is None:
         return "at a time that is not known"

@@ -24,6 +24,11 @@ def parse_requirement(text: str) -> Requirement:
 
 def is_met(requirement: Requirement, installed: Mapping[str, str]) -> bool:
     """Tell whether the installed packages (name -> version) meet a requirement."""
-    versions = {canonicalize_name(name): version for name, version in installed.items()}
-    version = versions.get(canonicalize_name(requirement.name))
+    version = version_of(requirement, installed)
     return version is not None and requirement.specifier.contains(version, prereleases=True)
+
+
+def version_of(requirement: Requirement, installed: Mapping[str, str]) -> str | None:
+    """Return the version of the package that a requirement names, None where it is not installed."""
+    versions = {canonicalize_name(name): version for name, version in installed.items()}
+    return versions.get(canonicalize_name(requirement.name))

@@ -252,6 +252,26 @@ def parse(text: str) -> dict[str, dict[str, str]]:
     return found
 
 
+def differences(file: str, before: str | None, wanted: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """Return a line for each setting of a file that is to be another, as ``.wslconfig [wsl2] memory: 8GB -> 24GB``.
+
+    + file: its name for a person; /etc/wsl.conf is written in the same way
+    + before: the text that is there, None for no file
+    + wanted: section -> key -> text
+    """
+    had = parse(before or "")
+    lines = []
+    for section, values in wanted.items():
+        old = had.pop(section.lower(), {})
+        for key, text in values.items():
+            was = old.pop(key.lower(), None)
+            if was != text:
+                lines.append(f"{file} [{section}] {key}: {'(not set)' if was is None else was} -> {text}")
+        lines += [f"{file} [{section}] {key}: {was} -> (not set)" for key, was in old.items()]
+    lines += [f"{file} [{section}] {key}: {was} -> (not set)" for section in had for key, was in had[section].items()]
+    return lines or [f"{file}: the same settings, written anew"]
+
+
 @dataclass(frozen=True)
 class Timeouts:
     """When WSL stops what nobody uses, in milliseconds; None is never."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from io import IOBase
 from typing import IO, TYPE_CHECKING, Any, cast
 
@@ -23,6 +24,7 @@ from typing_extensions import Unpack, override
 
 from vengeance.connectors import pool
 from vengeance.connectors.errors import fails_its_host_only
+from vengeance.connectors.long_command import LastLine, LongCommand, told
 from vengeance.connectors.output import LivePrinter, command_output, succeeded
 from vengeance.connectors.settings import WinRMData, settings_from_data, winrm_data_meta
 from vengeance.connectors.winrm import as_bytes, receive_file, stdin_text
@@ -155,15 +157,18 @@ class WSLConnector(BaseConnector):
         if print_input:
             echo(f"{self.host.print_prefix}>>> {unix}", err=True)
         printer = LivePrinter(self.host.print_prefix) if print_output else None
-        result = self._connected().sh(
-            self.distro,
-            self.data["wsl_user"],
-            unix.get_raw_value(),
-            stdin=stdin_text(control.get("_stdin")),
-            timeout=control.get("_timeout"),
-            read_only=self.state.current_stage == StateStage.Prepare,
-            on_live=printer.take if printer is not None else None,
-        )
+        last = LastLine() if printer is None and isinstance(command, LongCommand) else None
+        on_live = printer.take if printer is not None else last.take if last is not None else None
+        with told(self.host.log, last) if last is not None else nullcontext():
+            result = self._connected().sh(
+                self.distro,
+                self.data["wsl_user"],
+                unix.get_raw_value(),
+                stdin=stdin_text(control.get("_stdin")),
+                timeout=control.get("_timeout"),
+                read_only=self.state.current_stage == StateStage.Prepare,
+                on_live=on_live,
+            )
         output = command_output(result)
         if printer is not None:
             printer.finish(output)

@@ -16,6 +16,7 @@ from pyinfra.facts.deb import DebPackages
 from pyinfra.operations import apt
 
 from vengeance.box import cuda
+from vengeance.connectors.long_command import long_commands
 from vengeance.operations import debian
 from vengeance.operations.refusal import checked, refuse
 
@@ -38,8 +39,9 @@ def keyring(src: str = cuda.KEYRING_URL) -> Generator[PyinfraCommand, None, None
     if cuda.KEYRING_PACKAGE in host.get_fact(DebPackages):
         host.noop(f"package {cuda.KEYRING_PACKAGE} is installed")
         return
+    host.log(f"package {cuda.KEYRING_PACKAGE}: (not installed) -> installed from {src}")
     yield debian.finish_interrupted()
-    yield from apt.deb._inner(src=src)
+    yield from long_commands(apt.deb._inner(src=src))
 
 
 @operation()

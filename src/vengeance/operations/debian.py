@@ -10,6 +10,8 @@ from pyinfra.context import host
 from pyinfra.facts.deb import DebPackages
 from pyinfra.operations import apt
 
+from vengeance.connectors.long_command import long_commands
+
 # What apt looks for before it says "dpkg was interrupted": files with numbers for names (apt-pkg, debsystem.cc).
 _FINISH = """\
 if ls /var/lib/dpkg/updates/ | grep -q '^[0-9][0-9]*$'; then
@@ -46,5 +48,7 @@ def packages(packages: list[str]) -> Generator[PyinfraCommand, None, None]:
     if not missing:
         host.noop(f"packages {', '.join(packages)} are installed")
         return
+    for package in missing:
+        host.log(f"package {package}: (not installed) -> installed")
     yield finish_interrupted()
-    yield from apt.packages._inner(packages=missing, update=True, no_recommends=True)
+    yield from long_commands(apt.packages._inner(packages=missing, update=True, no_recommends=True))

@@ -15,6 +15,7 @@ from pyinfra.api.state import StateStage
 from pyinfra.context import host, state
 
 from vengeance.box import python_packages, systemd_unit, vllm_flags
+from vengeance.connectors.long_command import LongCommand
 from vengeance.facts.vllm import ENVIRONMENT_FILE, FOLDER, STARTED_WITH_FILE, Environment, Health, Server, ServerState
 from vengeance.operations.refusal import checked, refuse
 from vengeance.operations.templates import rendered
@@ -80,6 +81,8 @@ def environment(
         if not foreign:
             host.noop(f"{path} has {package}")
         return
+    has = python_packages.version_of(requirement, found["packages"]) if found is not None else None
+    host.log(f"{path}: {requirement.name} {has or '(not installed)'} -> {requirement.specifier or 'the newest'}")
     # Without pip it is one whose making was cut short.
     if found is None or "pip" not in found["packages"]:
         yield StringCommand(
@@ -87,7 +90,7 @@ def environment(
         )
     arguments = [QuoteString(text) for text in [*(pip_arguments or []), str(requirement)]]
     install = "-m pip install --no-input --disable-pip-version-check"
-    yield StringCommand(own_python, install, *arguments, _su_user=user, _su_shell="/bin/sh")
+    yield LongCommand(own_python, install, *arguments, _su_user=user, _su_shell="/bin/sh")
 
 
 def revealed(secrets: Mapping[str, Secret] | None) -> dict[str, str]:
@@ -108,10 +111,15 @@ def fingerprint(unit: str, variables: str, packages: Mapping[str, str]) -> str:
     return _sha256("\0".join((unit, variables, versions)))
 
 
+def _place_of(sha256: str | None) -> str:
+    return "(not there)" if sha256 is None else "as it was"
+
+
 def _put_variables(text: str, found: ServerState) -> Generator[PyinfraCommand, None, None]:
     right = found["environment"] == _sha256(text)
     if right and found["environment_mode"] == "600" and found["environment_owner"] == "root:root":
         return
+    host.log(f"{ENVIRONMENT_FILE}: {_place_of(found['environment'])} -> as declared, its secrets not shown")
     # The folder comes first and is closed, so that the file is never open to others, whatever it is made with.
     yield StringCommand("install -d -o root -g root -m 700", FOLDER)
     if not right:
@@ -123,6 +131,7 @@ def _put_variables(text: str, found: ServerState) -> Generator[PyinfraCommand, N
 def _put_unit(text: str, unit: str, found: ServerState, reload: bool) -> Generator[PyinfraCommand, None, None]:
     if found["unit"] == _sha256(text):
         return
+    host.log(f"unit {unit}: {_place_of(found['unit'])} -> as declared")
     unchecked, place = QuoteString(f"{CHECKED_FOLDER}/{unit}"), QuoteString(f"/etc/systemd/system/{unit}")
     yield StringCommand("install -d -o root -g root -m 700", FOLDER, CHECKED_FOLDER)
     yield FileUploadCommand(StringIO(text), f"{CHECKED_FOLDER}/{unit}")
@@ -198,11 +207,14 @@ def server(
     ]
     yield from pending
     if enabled and not found["enabled"]:
+        host.log(f"unit {unit}: does not start with the distro -> starts with it")
         pending.append(StringCommand("systemctl enable", QuoteString(unit)))
         yield pending[-1]
     installed = host.get_fact(Environment, path=path, _su_user=user, _su_shell="/bin/sh")
     wanted = fingerprint(unit_text, environment_text, installed["packages"] if installed else {})
     if running and not (found["active"] and found["started_with"] == wanted):
+        was = "runs with what stood there before" if found["active"] else "does not run"
+        host.log(f"unit {unit}: {was} -> started, and answers on port {flags['port']} within {start_timeout} s")
         yield _restart(unit, int(str(flags["port"])), start_timeout)
         yield StringCommand("install -m 600 /dev/null", STARTED_WITH_FILE, "&& echo", wanted, ">", STARTED_WITH_FILE)
     elif not pending:
@@ -219,6 +231,7 @@ if systemctl restart -- "$1"; then
     if curl -fs --noproxy '*' --max-time 10 -o /dev/null "http://127.0.0.1:$2/health"; then exit 0; fi
     if [ "$left" -le 0 ]; then echo "$1 runs and does not answer on port $2 after $3 s" >&2; break; fi
     left=$((left - 1))
+    if [ $((left % 5)) = 0 ]; then journalctl --no-pager --quiet --lines 1 --output cat --unit "$1"; fi
     sleep 1
   done
 fi
@@ -228,7 +241,7 @@ exit 1
 
 
 def _restart(unit: str, port: int, timeout: int) -> StringCommand:
-    return StringCommand("sh -c", QuoteString(_RESTART), "sh", QuoteString(unit), str(port), str(timeout))
+    return LongCommand("sh -c", QuoteString(_RESTART), "sh", QuoteString(unit), str(port), str(timeout))
 
 
 @operation()

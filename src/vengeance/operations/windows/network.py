@@ -126,7 +126,7 @@ def firewall_rule(
                 "in PowerShell: Set-NetFirewallProfile -All -Enabled True",
                 logger.warning,
             )
-    changes = ["it is not there"] if mine is None else firewall.differences(wanted, mine)
+    changes = [f"(not there) -> {firewall.shown(wanted)}"] if mine is None else firewall.differences(wanted, mine)
     if not changes and not left:
         host.noop(f"firewall rule {rule} is as it should be")
         return

@@ -111,7 +111,7 @@ def power(
     if changes is None:
         host.noop(f"Windows {power_plan.shown(dict(found))}")  # type: ignore[arg-type]
         return
-    host.log(f"until now Windows {power_plan.shown(dict(found))}")  # type: ignore[arg-type]
+    host.log(f"Windows {power_plan.shown(dict(found))} -> {power_plan.wished(changes)}")  # type: ignore[arg-type]
     yield Script("Set-Power", dict(changes))  # type: ignore[arg-type]
 
 

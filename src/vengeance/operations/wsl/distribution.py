@@ -83,6 +83,7 @@ def distro(
             "another distro_path."
         )
         return
+    host.log(f"distribution {distro}: (not there) -> imported from {Path(urlsplit(image_url).path).name} to {path}")
     image = ntpath.join(folder, Path(urlsplit(image_url).path).name)
     yield from windows.download._inner(url=image_url, dest=image, sha256=image_sha256, proxy=proxy)
     yield run_work(

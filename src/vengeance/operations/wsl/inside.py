@@ -10,13 +10,17 @@ from pyinfra.api.host import Host
 from pyinfra.api.operation import OperationMeta, operation
 from pyinfra.api.state import State
 from pyinfra.context import host
+from pyinfra.facts.files import FileContents
+from pyinfra.facts.server import Users
 from pyinfra.operations import files, server
 
-from vengeance.box import wsl_conf
+from vengeance.box import wsl_conf, wslconfig
 from vengeance.facts.wsl import Instance
 from vengeance.operations.refusal import checked, failed
 from vengeance.operations.wsl.checks import check_distro, check_user
 from vengeance.operations.wsl.program import run_wsl
+
+FILE = "/etc/wsl.conf"
 
 
 @operation()
@@ -39,7 +43,11 @@ def user(user: str, shell: str = "/bin/bash", groups: list[str] | None = None) -
         wsl.conf(name="Settings of the distro", settings={"user": {"default": "steam"}})
     """
     check_user(user)
-    yield from server.user._inner(user=user, shell=shell, groups=groups, ensure_home=True)
+    commands = list(server.user._inner(user=user, shell=shell, groups=groups, ensure_home=True))
+    if commands:
+        before = "there, in another shape" if user in host.get_fact(Users) else "(not there)"
+        host.log(f"Linux user {user}: {before} -> with a home and {shell}")
+    yield from commands
 
 
 @operation()
@@ -65,15 +73,23 @@ def conf(
         )
     """
     checked(lambda: wsl_conf.check(settings))
-    yield from files.template._inner(
-        src=template,
-        dest="/etc/wsl.conf",
-        user="root",
-        group="root",
-        mode="644",
-        jinja_env_kwargs={"trim_blocks": True, "lstrip_blocks": True},
-        settings={section: _texts(values) for section, values in settings.items()},
+    texts = {section: _texts(values) for section, values in settings.items()}
+    commands = list(
+        files.template._inner(
+            src=template,
+            dest=FILE,
+            user="root",
+            group="root",
+            mode="644",
+            jinja_env_kwargs={"trim_blocks": True, "lstrip_blocks": True},
+            settings=texts,
+        )
     )
+    if commands:
+        there = host.get_fact(FileContents, path=FILE)
+        for line in wslconfig.differences(FILE, "\n".join(there) if there else None, texts):
+            host.log(line)
+    yield from commands
 
 
 def _texts(values: Mapping[str, wsl_conf.Value]) -> dict[str, str]:
@@ -111,6 +127,7 @@ def instance(systemd: bool = True, conf: OperationMeta | None = None) -> Generat
     if right and not changes(conf):
         host.noop("the distro runs with the settings of /etc/wsl.conf")
         return
+    host.log(f"{host.name}: stopped and started again with {FILE}, with all that runs in it")
     yield FunctionCommand(terminate, [], {})
     yield FunctionCommand(check_systemd, [systemd], {})
 

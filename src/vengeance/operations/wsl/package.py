@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 from pyinfra import logger
 from pyinfra.api.command import FunctionCommand, PyinfraCommand
 from pyinfra.api.operation import operation
-from pyinfra.context import host
+from pyinfra.api.state import StateStage
+from pyinfra.context import host, state
 
 from vengeance.box import versions
 from vengeance.facts.windows import Feature
@@ -68,6 +69,8 @@ def installed(
         return  # it could not be read: pyinfra has said so and failed the host
     there = found["version"]
     if feature != "Enabled":
+        if state.current_stage != StateStage.Execute and feature is not None:
+            host.log(f"WSL: {there or '(not installed)'} -> {version}, once {FEATURE} is on: now it is {feature}")
         yield refuse(
             f"The Windows feature {FEATURE} of {host.name} is {feature or 'not known there'}, and without it WSL "
             "starts no distro. deploys/windows.py enables it and restarts Windows; by hand, as administrator: "

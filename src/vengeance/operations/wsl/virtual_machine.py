@@ -54,6 +54,8 @@ def config(
         return  # it could not be read: pyinfra has said so and failed the host
     inside = distro if distro in distributions(found) else None
     if there["text"] != wanted:
+        for line in wslconfig.differences(".wslconfig", there["text"], wslconfig.texts(settings)):
+            host.log(line)
         say_outage(found, "a new .wslconfig")
         yield Script("Set-WslConfiguration", {"text": wanted, "shutdown": True})
         if inside is not None:
