@@ -24,4 +24,13 @@ def run_pyinfra(twin: str, *arguments: str, timeout: float = 900) -> Finished:
     """
     command = [sys.executable, "-m", "pyinfra", str(TWIN), *arguments]
     environment = {**os.environ, "VENGEANCE_TWIN": twin, "PYINFRA_PROGRESS": "off"}
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=timeout)
+    # With nothing to read, so that a question fails and does not wait for ever.
+    return subprocess.run(
+        command,
+        cwd=ROOT,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+    )

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
+from tests.twin_deploys import run_pyinfra
 from vengeance.twin.client import Twin
 
-ROOT = Path(__file__).resolve().parents[2]
 GB = 10**9
 
 
@@ -27,22 +23,11 @@ def unfit() -> Iterator[Twin]:
     twin.down()
 
 
-def pyinfra(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "pyinfra", "inventory/twin.py", "deploys/vengeance.py", *arguments],
-        cwd=ROOT,
-        env={**os.environ, "VENGEANCE_TWIN": "unfit", "PYINFRA_PROGRESS": "off"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-
-
 @pytest.mark.parametrize("how", ["--dry", "--yes"])
 def test_everything_in_the_way_is_said_at_once_and_nothing_is_changed(unfit: Twin, how: str) -> None:
     before = unfit.windows_state()
     unfit.log_reset()
-    done = pyinfra(how, "--data", "gpu_name=RTX 5090")
+    done = run_pyinfra("unfit", "deploys/vengeance.py", how, "--data", "gpu_name=RTX 5090", timeout=300)
     said = done.stdout + done.stderr
     for sentence in (
         "The card is NVIDIA GeForce RTX 4090, and gpu_name is 'RTX 5090'",

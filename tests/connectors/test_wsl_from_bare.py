@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
-import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from tests.twin.linux_side import until
+from tests.twin_deploys import Deploy, Finished, run_pyinfra
 from vengeance.twin.client import Twin
 from vengeance.twin.distro.errors import DistroError
 from vengeance.twin.distro.host import outside_prefix
 
-ROOT = Path(__file__).resolve().parents[2]
 NAME, DISTRO = "wslbare", "Ubuntu-24.04"
 
 
@@ -34,16 +33,10 @@ def bare(twin_home: Path) -> Iterator[Twin]:
         twin.down()
 
 
-def deploy(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run pyinfra with the twin's inventory, as a user does."""
-    command = [str(Path(sys.executable).with_name("pyinfra")), "inventory/twin.py", *arguments]
-    environment = {**os.environ, "VENGEANCE_TWIN": NAME, "PYINFRA_PROGRESS": "off"}
-    return subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, stdin=subprocess.DEVNULL
-    )
+deploy: Deploy = partial(run_pyinfra, NAME, timeout=300)
 
 
-def total(done: subprocess.CompletedProcess[str]) -> list[str]:
+def total(done: Finished) -> list[str]:
     """The last row of the results: hosts, success, error, no change."""
     (row,) = [line for line in (done.stdout + done.stderr).splitlines() if line.strip().startswith("Grand total")]
     return row.split()[2:]

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import http.client
 import json
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from tests.twin.windows_box import Box
+from tests.waiting import eventually
 from vengeance.twin.ollama import setup
 from vengeance.twin.windows.environment import Environment, block
 from vengeance.twin.windows.model import Child
@@ -38,15 +37,6 @@ class Answer(NamedTuple):
     def lines(self) -> list[dict[str, Any]]:
         """The body as NDJSON."""
         return [json.loads(line) for line in self.body.splitlines()]
-
-
-def eventually(happens: Callable[[], object], what: str = "it", patience: float = 30.0) -> None:
-    """Wait for what other threads are about to do."""
-    deadline = time.monotonic() + patience
-    while not happens():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"{what} did not happen within {patience:g} s.")
-        time.sleep(0.01)
 
 
 class OllamaBox(Box):

@@ -61,6 +61,7 @@ def hello(connection: socket.socket, peer: str) -> None:
 def listen(box: Box, address: str = net.ANY, port: int = PORT, session: int = 0) -> net.Listener:
     """A server of the box; ``session`` above 0 is on somebody's desktop."""
     box.windows.state.process_started(RunningProcess(4242, 4, OLLAMA, OLLAMA, "Steam", "", {}, session))
+    box.windows.at_shutdown.append(lambda: box.windows.state.process_ended(4242))
     return box.windows.network.listen(pid=4242, image=OLLAMA, address=address, port=port, serve=hello)
 
 
@@ -229,15 +230,9 @@ def test_who_listens_is_told_with_its_program(box: Box) -> None:
 # --- ports that Windows takes ----------------------------------------------------------------------------------------
 
 
-def restart(box: Box) -> None:
-    box.windows.stop_all()
-    box.windows.state.boot()
-    box.windows.boot()
-
-
 def test_a_port_that_nat_has_is_forbidden_and_set_aside_for_good(box: Box) -> None:
     box.windows.port_ranges.unlucky = PORT
-    restart(box)
+    box.restart()
     with pytest.raises(NetworkError) as forbidden:
         listen(box)
     assert forbidden.value.code == net.ACCESS_DENIED
@@ -250,24 +245,24 @@ def test_a_port_that_nat_has_is_forbidden_and_set_aside_for_good(box: Box) -> No
     assert "wsl --shutdown" in warning
     listen(box).close()
     assert changed(box, windows.reserved_port, port=PORT) == []
-    restart(box)
+    box.restart()
     listen(box)
 
 
 def test_a_port_is_set_aside_before_nat_takes_it(box: Box) -> None:
     assert changed(box, windows.reserved_port, port=PORT) == ["Set-ReservedPort"]
     box.windows.port_ranges.unlucky = PORT
-    restart(box)
+    box.restart()
     listen(box).close()
     assert changed(box, windows.reserved_port, port=PORT, present=False) == ["Set-ReservedPort"]
-    restart(box)
+    box.restart()
     with pytest.raises(NetworkError):
         listen(box)
 
 
 def test_without_leave_to_stop_nat_a_taken_port_is_refused_with_the_mend(box: Box) -> None:
     box.windows.port_ranges.unlucky = PORT
-    restart(box)
+    box.restart()
     host = WorksHost(box)
     good, _ = host.run(windows.reserved_port, port=PORT, stop_winnat=False)
     assert not good
@@ -306,7 +301,7 @@ def test_without_unattended_tailscale_goes_with_a_logoff_and_does_not_come_with_
     assert net.TAILNET in windows_.network.addresses
     windows_.sessions.logoff("Steam")
     assert net.TAILNET not in windows_.network.addresses
-    restart(box)
+    box.restart()
     clock.advance(60)
     assert net.TAILNET not in windows_.network.addresses
 
@@ -320,7 +315,7 @@ def test_with_unattended_tailscale_stays_over_a_logoff_and_comes_some_seconds_af
     windows_.sessions.logon("Steam")
     windows_.sessions.logoff("Steam")
     assert net.TAILNET in windows_.network.addresses
-    restart(box)
+    box.restart()
     assert net.TAILNET not in windows_.network.addresses
     with pytest.raises(NetworkError) as early:
         listen(box, net.TAILNET)
@@ -338,7 +333,7 @@ def test_serve_reaches_what_listens_on_loopback_alone_without_a_firewall_rule(bo
     assert changed(box, tailscale.serve, port=8080) == ["Set-TailscaleServe"]
     assert who_gets_in(box, 8080) == {**EVERYBODY, net.TAILNET_PEER: True}
     assert changed(box, tailscale.serve, port=8080) == []
-    restart(box)
+    box.restart()
     listen(box, net.LOOPBACK, 8080)
     box.windows.clock.advance(60)
     assert gets_in(box, net.TAILNET_PEER, 8080)
@@ -465,7 +460,7 @@ def test_a_forwarded_port_leads_to_loopback_for_those_whom_the_firewall_lets_in(
 def test_a_forwarding_that_missed_its_address_at_boot_is_found_and_told_again(box: Box) -> None:
     box.windows.tailscale.set_unattended(True)
     changed(box, windows.port_proxy, **FORWARDED)
-    restart(box)
+    box.restart()
     box.faults.clear()
     listen(box, net.LOOPBACK, 8080)
     box.windows.clock.advance(60)

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.twin.ollama_box import APP_FOLDER, DATA, FOLDER, STARTUP, OllamaBox, eventually
+from tests.twin.ollama_box import APP_FOLDER, DATA, FOLDER, STARTUP, OllamaBox
+from tests.waiting import eventually
 from vengeance.twin.ollama.package import APP_ID
 from vengeance.twin.process import ProcessOutput, Start
 from vengeance.twin.windows.environment import block
@@ -265,9 +266,7 @@ def test_the_startup_link_starts_the_app_at_logon_on_that_desktop(box: OllamaBox
 
 def test_nobody_listens_when_nobody_is_logged_on(box: OllamaBox) -> None:
     install_without_app(box)
-    box.windows.stop_all()
-    box.windows.state.boot()
-    box.windows.boot()
+    box.restart()
     box.clock.advance(600)
     assert box.windows.network.listeners == []
     box.windows.sessions.logon("Steam")

@@ -10,7 +10,8 @@ from pathlib import Path
 import ollama
 import pytest
 
-from tests.twin.ollama_box import APP_FOLDER, SMALL, STARTUP, eventually
+from tests.twin.ollama_box import APP_FOLDER, SMALL, STARTUP
+from tests.waiting import eventually
 from vengeance.twin.__main__ import main, parse_faults, parse_settings
 from vengeance.twin.client import Twin, TwinError
 from vengeance.twin.ollama import package

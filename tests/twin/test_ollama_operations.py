@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.twin.ollama_box import APP_FOLDER, SMALL, STARTUP, eventually
+from tests.twin.ollama_box import APP_FOLDER, SMALL, STARTUP
 from tests.twin.ollama_host import MACHINE, TINY, VERSION, OllamaHost, quick
+from tests.waiting import eventually
 from vengeance.box.downloads import Transfer
 from vengeance.facts import ollama as facts
 from vengeance.operations import ollama

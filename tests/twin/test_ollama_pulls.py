@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from tests.twin.ollama_box import SMALL, OllamaBox, eventually
+from tests.twin.ollama_box import SMALL, OllamaBox
+from tests.waiting import eventually
 
 BIG = "qwen2.5:72b"
 HOUR = 3600.0

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.twin.ollama_box import SMALL, OllamaBox, eventually
+from tests.twin.ollama_box import SMALL, OllamaBox
+from tests.waiting import eventually
 from vengeance.twin.process import ProcessOutput, Start
 
 MIB = 1024 * 1024
@@ -220,11 +221,9 @@ def test_a_restart_of_windows_ends_everything(box: OllamaBox) -> None:
     box.serve()
     box.have()
     box.load()
-    box.windows.stop_all()
+    box.restart()
     assert box.gpu.used_mib == IDLE
-    box.windows.state.boot()
-    box.windows.boot()
-    eventually(lambda: not box.ollama.servers, "the server's end")
+    assert not box.ollama.servers
     assert box.windows.network.listeners == []
 
 

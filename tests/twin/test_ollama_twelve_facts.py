@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.twin.ollama_box import APP_FOLDER, DATA, STARTUP, eventually
+from tests.twin.ollama_box import APP_FOLDER, DATA, STARTUP
 from tests.twin.ollama_host import MACHINE, TINY, VERSION, OllamaHost, quick
+from tests.waiting import eventually
 from vengeance.facts import ollama as facts
 from vengeance.operations.ollama import install
 from vengeance.powershell import Script

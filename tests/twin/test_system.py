@@ -64,11 +64,6 @@ class SystemBox(Box):
         known: dict[str, Any] = json.loads((self.folder / "bare" / "windows.json").read_text())["sections"][name]
         return known
 
-    def boot(self) -> None:
-        self.windows.stop_all()
-        self.windows.state.boot()
-        self.windows.boot()
-
 
 @pytest.fixture
 def box(tmp_path: Path) -> Iterator[SystemBox]:
@@ -94,7 +89,7 @@ def test_a_feature_is_pending_until_the_restart_and_windows_waits_for_it(box: Sy
     assert box.host.fact(facts.PendingReboot)["reasons"] == ["component_based_servicing"]
     # What waits for the restart is right already.
     assert box.do(operations.feature, feature=PLATFORM) == []
-    box.boot()
+    box.restart()
     assert box.section("features")[PLATFORM] == "Enabled"
     assert not box.windows.registry.exists(f"{SERVICING}\\RebootPending")
     assert box.do(operations.feature, feature=PLATFORM) == []
@@ -102,7 +97,7 @@ def test_a_feature_is_pending_until_the_restart_and_windows_waits_for_it(box: Sy
 
 def test_a_feature_goes_off_with_a_restart_too(box: SystemBox) -> None:
     box.do(operations.feature, feature=PLATFORM)
-    box.boot()
+    box.restart()
     assert box.do(operations.feature, feature=PLATFORM, present=False) == ["Set-Feature"]
     assert box.section("features")[PLATFORM] == "DisablePending"
     # Taken back before the restart.
@@ -146,7 +141,7 @@ def test_a_windows_is_kept_awake(box: SystemBox) -> None:
     assert found == {"ACSettingIndex": 0, "DCSettingIndex": 0}
     assert (registry.number(POWER, "HibernateEnabled"), registry.number(SESSION_POWER, "HiberbootEnabled")) == (0, 0)
     assert box.do(operations.power) == []
-    box.boot()
+    box.restart()
     assert box.do(operations.power) == []
 
 
@@ -166,7 +161,7 @@ def test_a_service_is_started_and_stays_as_it_was_set_after_a_restart(box: Syste
     registry = box.windows.registry
     assert (registry.number(key, "Start"), registry.number(key, "DelayedAutostart")) == (2, 1)
     assert box.do(operations.service, service="w32time", running=True, start="delayed") == []
-    box.boot()
+    box.restart()
     found = box.windows.services.get("W32Time")
     assert found is not None
     assert (found.running, found.start) == (True, "delayed")
@@ -178,10 +173,10 @@ def test_a_service_that_was_stopped_starts_again_at_boot_unless_it_is_disabled(b
     box.windows.services.stopped.setdefault("iphlpsvc", []).append(lambda: stopped.append("iphlpsvc"))
     box.do(operations.service, service="iphlpsvc", running=False)
     assert stopped == ["iphlpsvc"]
-    box.boot()
+    box.restart()
     assert box.host.fact(facts.Service, service="iphlpsvc")["state"] == "Running"
     box.do(operations.service, service="iphlpsvc", running=False, enabled=False)
-    box.boot()
+    box.restart()
     assert box.host.fact(facts.Service, service="iphlpsvc")["state"] == "Stopped"
     with pytest.raises(RuntimeError, match="Cannot start service iphlpsvc"):
         box.script("Set-ServiceState", service="iphlpsvc", start=None, running=True)
@@ -263,7 +258,7 @@ def test_a_hypervisor_hides_what_the_firmware_says(box: SystemBox) -> None:
     fresh = box.host.fact(facts.Hardware)
     assert (fresh["firmware_virtualization"], fresh["hypervisor_present"]) == (True, False)
     box.do(operations.feature, feature=PLATFORM)
-    box.boot()
+    box.restart()
     after = box.host.fact(facts.Hardware)
     assert (after["firmware_virtualization"], after["hypervisor_present"]) == (False, True)
     box.windows.machine.set(firmware_virtualization=False)
@@ -315,7 +310,7 @@ def test_the_sign_in_screen_comes_after_winrm(box: SystemBox) -> None:
     assert (said["changed"], said["after"]) == (True, {"code": 0, "took_back": False})
     assert not box.windows.registry.exists(SIGN_IN_CHECKED)
     assert until(lambda: box.restarts == [True])
-    box.boot()
+    box.restart()
     after = box.host.fact(facts.BootState)
     assert after["boot_file_time"] > before["boot_file_time"]
     assert not after["started"]
@@ -326,7 +321,7 @@ def test_the_sign_in_screen_comes_after_winrm(box: SystemBox) -> None:
 def test_a_request_for_a_boot_that_is_over_does_nothing(box: SystemBox) -> None:
     box.windows.clock.advance(SIGN_IN_SECONDS + 1)
     before = box.host.fact(facts.BootState)["boot_file_time"]
-    box.boot()
+    box.restart()
     box.windows.clock.advance(SIGN_IN_SECONDS + 1)
     said = box.script("Restart-Windows", boot_file_time=before)
     assert (said["changed"], said["reboot_required"]) == (False, False)

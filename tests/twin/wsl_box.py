@@ -125,12 +125,6 @@ class WslBox(Box):
         shutil.copyfile(self.host.tarball, self.drive_c / "Users" / USER / "image.wsl")
         return f"C:\\Users\\{USER}\\image.wsl"
 
-    def restart(self) -> None:
-        """Windows restarts."""
-        self.windows.stop_all()
-        self.state.boot()
-        self.windows.boot()
-
 
 @contextmanager
 def wsl_box(*, bare: bool = False, distro: bool = True) -> Iterator[WslBox]:

@@ -9,6 +9,7 @@ from typing import Any, get_type_hints
 import pytest
 from pyinfra.api.exceptions import FactProcessError
 
+from tests.unit.windows_answers import QUOTA
 from vengeance.facts import windows as facts
 from vengeance.facts import wsl
 from vengeance.powershell import Script, contract, load, names
@@ -38,14 +39,6 @@ FILE = {
 }
 NO_FILE = {"exists": False, "type": None, "size": None, "modified": None, "attributes": None, "link_target": None}
 REBOOT = {"pending": True, "reasons": ["component_based_servicing", "file_rename"]}
-QUOTA = {
-    "max_envelope_kb": 500,
-    "max_timeout_ms": 60000,
-    "max_shells_per_user": 30,
-    "max_processes_per_shell": 25,
-    "max_memory_per_shell_mb": 1024,
-    "idle_timeout_ms": 7200000,
-}
 UBUNTU = {
     "name": "Ubuntu-24.04",
     "guid": "{b5e6c9a4-0f2c-4c1e-9b6f-5d5a3a0d5a11}",

@@ -10,6 +10,7 @@ from pyinfra.api.exceptions import OperationValueError
 from pyinfra.api.state import StateStage
 
 from tests.unit.operation_runs import Run, run_operation
+from tests.unit.windows_answers import QUOTA
 from vengeance.box import preflight as rules
 from vengeance.facts import windows as facts
 from vengeance.facts.tailscale import Status
@@ -35,14 +36,6 @@ HARDWARE = {
     "disks": [{"drive": "C:", "size_bytes": 2000 * GB, "free_bytes": 800 * GB, "file_system": "NTFS"}],
 }
 CARD = {"name": "NVIDIA GeForce RTX 4090", "driver_version": "591.86", "memory_mib": 24564, "memory_used_mib": 1900}
-QUOTA = {
-    "max_envelope_kb": 500,
-    "max_timeout_ms": 60000,
-    "max_shells_per_user": 30,
-    "max_processes_per_shell": 25,
-    "max_memory_per_shell_mb": 1024,
-    "idle_timeout_ms": 7200000,
-}
 TAILSCALE = {"installed": True, "state": "Running", "owner": None, "key_expiry": None}
 MODELS = preflight.MODELS_FOLDER
 DISTRO = "C:\\WSL\\Ubuntu-24.04"

@@ -2,7 +2,7 @@
 
 import os
 
-from pyinfra import host
+from pyinfra.context import host
 
 from vengeance.operations import windows
 

@@ -1,6 +1,6 @@
 """A restart between two halves of a box, with a change right before and right after it on both."""
 
-from pyinfra import host
+from pyinfra.context import host
 from pyinfra.operations import server
 
 from vengeance.operations import stage, windows
