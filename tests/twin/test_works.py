@@ -213,3 +213,34 @@ def test_a_name_tells_works_apart_and_stays_a_file_name() -> None:
     assert set(one) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_")
     with pytest.raises(ValueError, match="no name of work"):
         run_work("..\\up", SCRIPT, {}, say=str, timeout=1)
+
+
+def test_work_that_stands_still_is_told_as_such(
+    there: WorksHost, trial: Trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(work_module, "_TELL_EVERY", 0.0)
+    monkeypatch.setattr(work_module, "_STILL_AFTER", 0.02)
+    there.before = lambda script: trial.go.set() if any("nothing new" in line for line in there.said) else None
+    assert do(there, wish())
+    assert "at step 1" in there.said
+    assert "at step 1, nothing new for 0 s" in there.said
+
+
+def test_a_box_that_stays_away_fails_its_host_with_a_sentence(
+    there: WorksHost, trial: Trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(work_module, "_AWAY_AT_MOST", 0.0)
+
+    def before(script: str) -> None:
+        raise OSError("nothing listens there: is the box on?")
+
+    there.before = before
+    assert not do(there, wish())
+    assert there.said[-1] == "somewhere: nothing listens there: is the box on?"
+
+
+def test_a_full_disk_is_said_before_any_work_begins(there: WorksHost, trial: Trial) -> None:
+    there.box.windows.state.set_free_bytes(20_000)
+    assert not do(there, wish())
+    assert "The disk C:\\ is full: 20000 bytes are free. Make room" in there.said[-1]
+    assert trial.inputs == []

@@ -104,6 +104,7 @@ class Transfer:
             self._seen.clear()
             self._phase = phase
         now = self._now()
+        moves = not self._seen or done > self._seen[-1][1]
         self._seen.append((now, done))
         while len(self._seen) > 2 and now - self._seen[1][0] > _SPEED_OVER:
             self._seen.popleft()
@@ -111,9 +112,10 @@ class Transfer:
         if total:
             words = [f"{size_text(done)} of {size_text(total)}", f"{100 * done // total} %"]
         begun, first = self._seen[0]
-        if now > begun and done > first:
+        # Of what stands still neither is true.
+        if moves and now > begun and done > first:
             speed = (done - first) / (now - begun)
-            words.append(f"{speed / 1e6:.1f} MB/s")
+            words.append(f"{size_text(speed)}/s")
             if total and done < total:
                 words.append(f"{time_text((total - done) / speed)} left")
         return f"{self._what}: {phase or 'transferred'} {', '.join(words)}"

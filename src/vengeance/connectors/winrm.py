@@ -78,6 +78,7 @@ class WinRMConnector(BaseConnector):
     data_cls = WinRMData
     data_meta: dict[str, DataMeta] = winrm_data_meta
     client: WinRMClient | None = None
+    lost: str | None = None
 
     @override
     @staticmethod

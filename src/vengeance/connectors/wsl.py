@@ -73,6 +73,7 @@ class WSLConnector(BaseConnector):
     data_meta: dict[str, DataMeta] = wsl_data_meta
     client: WinRMClient | None = None
     missing: str | None = None
+    lost: str | None = None
 
     @override
     @staticmethod

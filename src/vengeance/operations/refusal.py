@@ -6,8 +6,9 @@ state of one box does not, so it is refused by a command that fails on that host
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable
-from typing import TypeVar
+from typing import Concatenate, ParamSpec, TypeVar
 
 from pyinfra import logger
 from pyinfra.api.command import FunctionCommand
@@ -15,6 +16,7 @@ from pyinfra.api.exceptions import OperationValueError
 from pyinfra.api.host import Host
 from pyinfra.api.state import State
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -33,8 +35,25 @@ def failed(host: Host, *sentences: str) -> bool:
     return False
 
 
+def in_a_sentence(function: Callable[Concatenate[State, Host, P], bool]) -> Callable[Concatenate[State, Host, P], bool]:
+    """Return a function of ours that fails its host with the sentence when the box cannot be reached.
+
+    pyinfra prints a traceback of whatever leaves such a function.
+    """
+
+    @functools.wraps(function)
+    def call(state: State, host: Host, /, *args: P.args, **kwargs: P.kwargs) -> bool:
+        try:
+            return function(state, host, *args, **kwargs)
+        except OSError as error:
+            return failed(host, f"{host.name}: {error}")
+
+    return call
+
+
 def _say_and_fail(state: State, host: Host, *sentences: str) -> bool:
-    return failed(host, *sentences)
+    # What was read from a box that could not be asked is not so; pyinfra has said that it could not.
+    return False if host in state.failed_hosts else failed(host, *sentences)
 
 
 def refuse(sentence: str) -> FunctionCommand:

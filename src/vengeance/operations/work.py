@@ -17,9 +17,10 @@ from pyinfra.api.host import Host
 from pyinfra.api.state import State
 
 from vengeance.box import private_directory
+from vengeance.box.downloads import time_text
 from vengeance.connectors.errors import SignInRefused
 from vengeance.facts.windows.answers import parse
-from vengeance.operations.refusal import failed
+from vengeance.operations.refusal import failed, in_a_sentence
 from vengeance.powershell import JSON, Script, files, load
 from vengeance.powershell import work as shapes
 
@@ -30,6 +31,8 @@ FOLDER = r"%ProgramData%\vengeance"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 # How often a person is told how far it is, and how long a box may be away in one go (a restart), both seconds.
 _TELL_EVERY = 5.0
+# What has not moved for so long is told as such, and less often, seconds.
+_STILL_AFTER = 15.0
 _AWAY_AT_MOST = 900.0
 _LONGEST_PAUSE = 12.0
 # What is done at once is not waited for long, seconds.
@@ -89,6 +92,7 @@ def run_work(
     text = json.dumps(input, separators=(",", ":"), sort_keys=True)
     wish = _Wish(name, work, text, say, timeout, read_every, check)
 
+    @in_a_sentence
     def do_work(state: State, host: Host) -> bool:
         try:
             result = watch(host, wish)
@@ -129,7 +133,8 @@ def watch(host: Host, wish: _Wish) -> Mapping[str, Any]:
     }
     deadline = time.monotonic() + wish.timeout
     started = False
-    told = time.monotonic()
+    told = moved = time.monotonic()
+    progress: Mapping[str, Any] | None = None
     lost: float | None = None
     pause = look = min(_FIRST_LOOK, wish.read_every)
     while True:
@@ -165,9 +170,13 @@ def watch(host: Host, wish: _Wish) -> Mapping[str, Any]:
                 f"{host.name}: the work {wish.name} ended without a result: Windows was restarted, or somebody ended "
                 "its process. Run the deploy again: it goes on where it stopped."
             )
-        if found["progress"] is not None and time.monotonic() - told >= _TELL_EVERY:
-            told = time.monotonic()
-            host.log(wish.say(found["progress"]))
+        now = time.monotonic()
+        if found["progress"] != progress:
+            progress, moved = found["progress"], now
+        still = now - moved >= _STILL_AFTER
+        if progress is not None and now - told >= (_STILL_AFTER if still else _TELL_EVERY):
+            told = now
+            host.log(wish.say(progress) + (f", nothing new for {time_text(now - moved)}" if still else ""))
         if time.monotonic() > deadline:
             raise WorkError(
                 f"{host.name}: the work {wish.name} is not done after {wish.timeout:.0f} s; it goes on by itself. "

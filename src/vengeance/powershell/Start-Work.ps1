@@ -83,6 +83,9 @@ if (Test-Running) {
     return
 }
 
+$root = [System.IO.Path]::GetPathRoot($folder)
+$free = [System.IO.DriveInfo]::new($root).AvailableFreeSpace
+if ($free -lt 131072) { throw "The disk $root is full: $free bytes are free. Make room, then run it again." }
 foreach ($old in @('progress.json', 'result.json', 'process.json')) {
     [System.IO.File]::Delete([System.IO.Path]::Combine($folder, $old))
 }

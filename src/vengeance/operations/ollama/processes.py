@@ -12,7 +12,7 @@ from pyinfra.context import host
 from vengeance.facts import ollama as facts
 from vengeance.facts.windows import ScheduledTask
 from vengeance.operations import windows
-from vengeance.operations.refusal import failed, refuse
+from vengeance.operations.refusal import failed, in_a_sentence, refuse
 from vengeance.operations.windows.tasks import set_task
 from vengeance.powershell import Script
 from vengeance.powershell.tasks import Task
@@ -50,6 +50,7 @@ def start_by_task(task: Task | None, log: str) -> PyinfraCommand:
     return FunctionCommand(start_task, [task, log], {})
 
 
+@in_a_sentence
 def start_task(state: State, host: Host, task: Task, log: str) -> bool:
     """Start the boot task; when its server ends at once, say what it wrote last."""
     started = set_task(TASK, task["definition"], running=True)

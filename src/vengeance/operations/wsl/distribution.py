@@ -98,7 +98,10 @@ def distro(
 
 def check_registered(state: State, host: Host, distro: str) -> bool:
     """See that a distribution is registered, in the registry and not by what wsl.exe says."""
-    if distro in distributions(host.get_fact(Installation)):
+    found = host.get_fact(Installation)
+    if found is None:
+        return False  # it could not be read: pyinfra has said so
+    if distro in distributions(found):
         return True
     return failed(
         host,

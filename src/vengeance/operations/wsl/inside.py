@@ -9,7 +9,7 @@ from pyinfra.api.command import FunctionCommand, PyinfraCommand
 from pyinfra.api.host import Host
 from pyinfra.api.operation import OperationMeta, operation
 from pyinfra.api.state import State
-from pyinfra.context import host
+from pyinfra.context import host, state
 from pyinfra.facts.files import FileContents
 from pyinfra.facts.server import Users
 from pyinfra.operations import files, server
@@ -44,7 +44,7 @@ def user(user: str, shell: str = "/bin/bash", groups: list[str] | None = None) -
     """
     check_user(user)
     commands = list(server.user._inner(user=user, shell=shell, groups=groups, ensure_home=True))
-    if commands:
+    if commands and host not in state.failed_hosts:
         before = "there, in another shape" if user in host.get_fact(Users) else "(not there)"
         host.log(f"Linux user {user}: {before} -> with a home and {shell}")
     yield from commands
@@ -85,7 +85,7 @@ def conf(
             settings=texts,
         )
     )
-    if commands:
+    if commands and host not in state.failed_hosts:
         there = host.get_fact(FileContents, path=FILE)
         for line in wslconfig.differences(FILE, "\n".join(there) if there else None, texts):
             host.log(line)

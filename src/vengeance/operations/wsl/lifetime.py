@@ -81,6 +81,8 @@ def check_running(state: State, host: Host, distro: str) -> bool:
     """Wait until a distribution runs."""
     deadline = time.monotonic() + _START_SECONDS
     while distro not in host.get_fact(Running):
+        if host in state.failed_hosts:
+            return False  # it could not be asked: pyinfra has said so
         if time.monotonic() > deadline:
             return failed(
                 host,

@@ -11,7 +11,7 @@ from pyinfra.api.state import State
 from pyinfra.context import host
 
 from vengeance.facts.wsl import WSL_EXE, Running, parse_program, wsl_exe
-from vengeance.operations.refusal import failed
+from vengeance.operations.refusal import failed, in_a_sentence
 from vengeance.operations.stage import same_machine
 from vengeance.powershell.windows import WslInstallation
 
@@ -32,6 +32,7 @@ def say_outage(found: WslInstallation, why: str) -> None:
         host.log(f"{why}: {', '.join(running)} will be stopped once, with all that runs in it", logger.warning)
 
 
+@in_a_sentence
 def run_wsl(state: State, host: Host, arguments: str) -> bool:
     """Run wsl.exe on a Windows host; its command line holds names that were checked, and nothing else of a user's."""
     succeeded, output = host.run_shell_command(wsl_exe(arguments), _shell_executable="ps")

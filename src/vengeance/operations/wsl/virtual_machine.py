@@ -111,6 +111,8 @@ def check_machine(state: State, host: Host, distro: str, settings: dict[str, dic
     """Start a distro again, and compare what it sees of the virtual machine with .wslconfig."""
     rejoin(state, host)
     wrong = _misfits(host, distro, WSL_EXE, settings)
+    if host in state.failed_hosts:
+        return False  # it could not be asked: pyinfra has said so
     if not wrong:
         return True
     return failed(

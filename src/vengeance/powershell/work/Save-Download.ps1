@@ -91,11 +91,13 @@ function New-Request([long] $offset, [string] $validator) {
     return $request
 }
 
+function Get-Megabytes([long] $bytes) { return "$([long] [Math]::Ceiling($bytes / 1000000)) MB" }
+
 function Test-Room([long] $needed) {
     $root = [System.IO.Path]::GetPathRoot($path)
     if ($root -notmatch '^[A-Za-z]:') { return }
     $free = [System.IO.DriveInfo]::new($root).AvailableFreeSpace
-    if ($free -lt $needed) { throw "The disk $root has $free bytes free, and $needed more are needed for $path. Make room, then run it again: it goes on where it stopped." }
+    if ($free -lt $needed) { throw "The disk $root has $(Get-Megabytes $free) free, and $(Get-Megabytes $needed) are still to come for $path. Make room, then run it again: it goes on where it stopped." }
 }
 
 # Receives what a response holds; true when all of it has come.

@@ -17,6 +17,10 @@ _GIVEN_BACK = 2_097_152
 _LONGEST_PAUSE = 30.0
 
 
+def _megabytes(count: int) -> str:
+    return f"{-(-count // 1_000_000)} MB"
+
+
 class _Download:
     def __init__(self, work: Work) -> None:
         self.work = work
@@ -179,8 +183,8 @@ class _Download:
         free = self.drive.free_bytes
         if total is not None and free is not None and free < total - offset:
             raise WorkFailed(
-                f"The disk C:\\ has {free} bytes free, and {total - offset} more are needed for {self.path}. Make "
-                "room, then run it again: it goes on where it stopped."
+                f"The disk C:\\ has {_megabytes(free)} free, and {_megabytes(total - offset)} are still to come for "
+                f"{self.path}. Make room, then run it again: it goes on where it stopped."
             )
         if offset == 0:
             self.drive.write(self.part, b"")

@@ -83,8 +83,8 @@ def refusal(script: str) -> str:
     if len(first) > 120:
         first = first[:120] + "..."
     return (
-        f"the twin does not interpret PowerShell: {first!r}. It knows the shipped scripts ({', '.join(names())}), one "
-        "program with plain arguments, and exit N. Put what you need into a script of src/vengeance/powershell and "
+        f"the twin does not interpret PowerShell: {first!r}. It knows the scripts of this project, one program with "
+        "plain arguments, and exit N. Put what you need into a script of src/vengeance/powershell and "
         "its model into src/vengeance/twin/windows/scripts/, or try it on the real box"
     )
 

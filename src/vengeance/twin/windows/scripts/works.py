@@ -18,6 +18,7 @@ from vengeance.twin.windows.works import BASE, FOLDER, WMI_PID, folder_of, read_
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 # How long Start-Work.ps1 waits for the lock of what it started.
 _LOCKED_WITHIN = 60.0
+_LEAST_FREE = 131_072
 
 
 def _name(given: Given) -> str:
@@ -51,6 +52,8 @@ def start_work(run: Run, given: Given) -> Started:
                 f"/PID {process['pid'] if process else ''} /T /F"
             )
         return {"started": False, "joined": True, "pid": None}
+    if drive.free_bytes is not None and drive.free_bytes < _LEAST_FREE:
+        raise ScriptFailed(f"The disk C:\\ is full: {drive.free_bytes} bytes are free. Make room, then run it again.")
     for old in ("progress.json", "result.json", "process.json"):
         if drive.is_file(f"{folder}\\{old}"):
             drive.remove_file(f"{folder}\\{old}")
