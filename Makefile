@@ -2,11 +2,12 @@
 PYTHON ?= python3
 export PYTHON
 
-.PHONY: help demo test lint bench constraints clean
+.PHONY: help demo test test-full lint bench constraints clean
 
 help:
 	@echo "make demo         set everything up, then build the whole box on its twin"
 	@echo "make test         set everything up, then run all checks and tests"
+	@echo "make test-full    the tests of cut runs at every tenth request, from bare (half an hour)"
 	@echo "make lint         only ruff, mypy and the PowerShell checker"
 	@echo "make bench        the figures of the wire, beside pywinrm's and Ansible's"
 	@echo "make constraints  renew constraints.txt"
@@ -17,6 +18,9 @@ demo:
 
 test:
 	@bash scripts/test.sh
+
+test-full:
+	@VENGEANCE_FULL=1 bash scripts/test.sh tests/bare
 
 lint:
 	@bash scripts/setup.sh python

@@ -1,7 +1,7 @@
 """A run from a bare Windows whose connection is cut: it ends right, or with a sentence, and the next run ends right.
 
-Every tenth request is cut in turn, each in a run of its own from bare, when VENGEANCE_FULL is set (an hour: `make
-test-full`); else a few of them, and all of them at once in one run.
+Every tenth request is cut in turn, each in a run of its own from bare, when VENGEANCE_FULL is set (half an
+hour: `make test-full`); else a few of them, and all of them at once in one run.
 """
 
 from __future__ import annotations
