@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from vengeance.connectors.errors import fails_its_host_only
+from vengeance.connectors.wsl import why_missing
 from vengeance.operations.refusal import in_a_sentence, refuse
 from vengeance.winrm.errors import ConnectionLost, OutcomeUnknown
 
@@ -49,7 +50,7 @@ def one(connector: Connector) -> Connector:
 def test_a_box_that_is_lost_is_not_tried_again_once_its_host_has_failed() -> None:
     connector = one(Connector(ConnectionLost("the line is cut"), "too late"))
     connector.state.failed_hosts.add(connector.host)
-    with pytest.raises(ConnectionLost, match="not tried again: the line is cut"):
+    with pytest.raises(ConnectionLost, match="not tried again"):
         connector.ask()
     assert connector.answers == ["too late"]
 
@@ -75,3 +76,18 @@ def test_a_function_says_that_its_box_is_gone_and_a_refusal_nothing_about_what_w
     connector.state.failed_hosts.add(connector.host)
     assert not refuse("Windows has no such feature").execute(connector.state, connector.host, {})
     assert said == ["@winrm/box: the line is cut"]
+
+
+@pytest.mark.parametrize(
+    ("complaint", "words"),
+    [
+        ("wsl.exe cannot run anything: The system cannot find the path specified.", "is not there yet"),
+        ("Kein Name. Fehlercode: Wsl/Service/WSL_E_DISTRO_NOT_FOUND. Distros", "is not there yet"),
+        (
+            "... Error code: Wsl/Service/CreateInstance/CreateVm/HCS/HCS_E_HYPERV_NOT_INSTALLED. Distros belong",
+            "does not start (Wsl/Service/CreateInstance/CreateVm/HCS/HCS_E_HYPERV_NOT_INSTALLED)",
+        ),
+    ],
+)
+def test_a_distro_that_does_not_start_is_told_from_one_that_is_not_there(complaint: str, words: str) -> None:
+    assert why_missing(complaint) == words

@@ -118,7 +118,7 @@ def test_a_box_that_is_right_passes() -> None:
             facts.Hardware,
             {**HARDWARE, "disks": [{**HARDWARE["disks"][0], "free_bytes": 120 * GB}]},  # type: ignore[index]
             "C: has 120 GB free, and 160 GB are needed: 105 GB for models and 50 GB for the distro",
-            "declare less",
+            "take models out of ollama_models",
         ),
         (facts.WsmanQuota, {**QUOTA, "max_envelope_kb": 150}, "messages of 150 kB", "MaxEnvelopeSizekb 500"),
         (facts.WsmanQuota, {**QUOTA, "max_shells_per_user": 2}, "MaxShellsPerUser is 2", "MaxShellsPerUser 30"),
@@ -239,7 +239,7 @@ def test_each_disk_is_reckoned_by_itself_and_one_that_is_missing_is_named() -> N
     (said,) = rules.room(disks, rooms)
     assert said.startswith("D: has 60 GB free, and 110 GB are needed: 105 GB for models, and 5 to spare.")
     (said,) = rules.room(disks, [rules.Room("models", "E:\\Models", GB, 0)])
-    assert said == "The box has no disk E: for E:\\Models: set another path."
+    assert said == "The box has no disk E: for E:\\Models: name one that it has (OLLAMA_MODELS, distro_path)."
 
 
 def test_a_driver_that_is_no_version_is_refused() -> None:

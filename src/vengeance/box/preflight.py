@@ -152,11 +152,12 @@ def room(disks: Iterable[Mapping[str, object]], rooms: Iterable[Room]) -> list[s
         parts = " and ".join(f"{one.missing / GB:.0f} GB for {one.what}" for one in wanted if one.missing)
         if drive not in free:
             paths = " and ".join(one.path for one in wanted)
-            found.append(f"The box has no disk {drive} for {paths}: set another path.")
+            found.append(f"The box has no disk {drive} for {paths}: name one that it has (OLLAMA_MODELS, distro_path).")
         elif missing and missing + SPARE_BYTES > free[drive]:
             found.append(
                 f"{drive} has {free[drive] / GB:.0f} GB free, and {(missing + SPARE_BYTES) / GB:.0f} GB are needed: "
-                f"{parts}, and {SPARE_BYTES // GB} to spare. Free some, declare less, or set another path."
+                f"{parts}, and {SPARE_BYTES // GB} to spare. Make room, take models out of ollama_models, or name "
+                "another disk (OLLAMA_MODELS, distro_path)."
             )
     return found
 

@@ -37,7 +37,7 @@ def fails_its_host_only(method: Callable[Concatenate[C, P], T]) -> Callable[Conc
     @functools.wraps(method)
     def call(self: C, /, *args: P.args, **kwargs: P.kwargs) -> T:
         if self.lost is not None and self.host in self.state.failed_hosts:
-            raise ConnectionLost(f"not tried again: {self.lost}")
+            raise ConnectionLost("not tried again")
         try:
             result = method(self, *args, **kwargs)
         except (ConnectionLost, ConnectFailed) as error:

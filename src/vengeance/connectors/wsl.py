@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import nullcontext
 from io import IOBase
@@ -53,6 +54,17 @@ wsl_data_meta: dict[str, DataMeta] = {
     "wsl_distro": DataMeta("Name of the distro; the last part of @wsl/NAME/DISTRO by default", DEFAULT_DISTRO),
     "wsl_user": DataMeta("Linux user that commands run as", "root"),
 }
+
+
+def why_missing(complaint: str) -> str:
+    """Return in few words why nothing runs in a distro: it is not there yet, or it is and does not start.
+
+    + complaint: with what wsl.exe said; its error codes are the same in every language
+    """
+    code = re.search(r"Wsl/[\w/]+", complaint)
+    if code is None or "DISTRO_NOT_FOUND" in code[0]:
+        return "is not there yet"
+    return f"does not start ({code[0]})"
 
 
 class WSLConnector(BaseConnector):
@@ -120,9 +132,10 @@ class WSLConnector(BaseConnector):
         except DistroMissing as error:
             self.missing = str(error)
             logger.warning(
-                "%sthe distro %s is not there yet: the plan shows everything in it as to be done",
+                "%sthe distro %s %s: the plan shows everything in it as to be done",
                 self.host.print_prefix,
                 self.distro,
+                why_missing(self.missing),
             )
 
     @override

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import json
 import re
@@ -131,6 +132,18 @@ def watch(host: Host, wish: _Wish) -> Mapping[str, Any]:
         "input": wish.input,
         "token": uuid.uuid4().hex,
     }
+
+    def goes_on() -> None:
+        host.log(f"the box goes on with that by itself; run this again to watch it ({wish.name})")
+
+    try:
+        return _watch(host, wish, start, lambda: atexit.register(goes_on))
+    finally:
+        # Ctrl-C ends the process and leaves no time for this.
+        atexit.unregister(goes_on)
+
+
+def _watch(host: Host, wish: _Wish, start: Mapping[str, JSON], on_start: Callable[[], object]) -> Mapping[str, Any]:
     deadline = time.monotonic() + wish.timeout
     started = False
     told = moved = time.monotonic()
@@ -143,6 +156,7 @@ def watch(host: Host, wish: _Wish) -> Mapping[str, Any]:
                 _make_folder(host)
                 answer = _ask(host, "Start-Work", start, shapes.Started)
                 started = True
+                on_start()
                 if answer["joined"]:
                     host.log(f"the box does that already; watching it ({wish.name})")
             found = _ask(host, "Get-Work", {"name": wish.name}, shapes.Work)

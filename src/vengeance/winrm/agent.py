@@ -116,7 +116,10 @@ class Agent:
             self.proof = json.loads(end.stdout)
         except OutcomeUnknown as error:
             # Nothing of the user's was under way: a new one can be started.
-            raise ConnectionLost(f"the connection to {self._place} was cut while an agent started") from error
+            raise ConnectionLost(
+                f"the connection to {self._place} was cut while an agent started, and does not come back: see that the "
+                "box is on, and run this again"
+            ) from error
         except (CommandTimeout, ValueError) as error:
             raise AgentUnavailable(f"the {self._kind.name} agent on {self._place} did not start: {error}") from error
         complaint = self._complaint()

@@ -454,7 +454,7 @@ def _wsl_line(distro: str, user: str, program: str) -> str:
 def wsl_complaint(distro: str, output: bytes) -> str:
     """Return a sentence with what wsl.exe said; it speaks on stdout, in UTF-16 if its version ignores WSL_UTF8."""
     text = output.decode("utf-16-le", errors="replace") if b"\0" in output else output.decode(errors="replace")
-    said = " ".join(text.split())[-400:]
+    said = " ".join(text.split())[-400:].rstrip(".")
     return (
         f"wsl.exe cannot run anything in the distro {distro!r}: {said or 'it said nothing'}. "
         "Distros belong to one Windows user: sign in over WinRM as the one who has it (wsl --list --verbose)"

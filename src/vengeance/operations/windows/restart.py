@@ -15,8 +15,8 @@ from pyinfra.api.command import FunctionCommand, PyinfraCommand
 from pyinfra.api.exceptions import FactProcessError, OperationValueError
 from pyinfra.api.host import Host
 from pyinfra.api.operation import OperationMeta, operation
-from pyinfra.api.state import State
-from pyinfra.context import host
+from pyinfra.api.state import State, StateStage
+from pyinfra.context import host, state
 
 from vengeance.box import restart
 from vengeance.connectors.errors import OutcomeUnknown, SignInRefused
@@ -111,6 +111,8 @@ def reboot(
         host.noop(f"no restart is needed{left}")
         return
     words = ", ".join(restart.WORDS.get(each, each) for each in why)
+    if state.current_stage != StateStage.Execute:
+        host.log(f"Windows will be restarted: {words}")
     yield FunctionCommand(restart_and_wait, [before, read_at, words, wait], {})
 
 
