@@ -308,9 +308,7 @@ def test_a_line_with_an_error_inside_of_200_is_no_success(box: OllamaHost) -> No
 def test_a_model_that_the_registry_does_not_have_is_told_at_once(box: OllamaHost) -> None:
     box.stage()
     assert not box.pull("qwen2.5:72q")
-    assert (
-        "Ollama did not get the model qwen2.5:72q, in 1 attempts: pull model manifest: file does not exist" in box.text
-    )
+    assert "model qwen2.5:72q, in 1 attempts: pull model manifest: file does not exist. Is its name" in box.text
 
 
 def test_too_little_disk_is_refused_with_the_numbers_before_any_pull(box: OllamaHost) -> None:
@@ -362,7 +360,7 @@ def test_progress_is_told_in_bytes_speed_and_time_left() -> None:
     assert say(progress) == "m:1: pulled 1.0 GB of 4.0 GB, 25 %"
     assert say({**progress, "completed": 2 * 10**9}) == "m:1: pulled 2.0 GB of 4.0 GB, 50 %, 100.0 MB/s, 20 s left"
     again = say({**progress, "completed": 2 * 10**9, "attempt": 2})
-    assert again == "m:1: pulled 2.0 GB of 4.0 GB, 50 %, 50.0 MB/s, 40 s left, attempt 2"
+    assert again == "m:1: pulled 2.0 GB of 4.0 GB, 50 %, attempt 2"
     assert say({**progress, "status": "pulling manifest", "total": 0}) == "m:1: pulling manifest"
 
 

@@ -56,4 +56,7 @@ def test_a_pull_that_is_refused_says_what_came_back(tmp_path: Path, body: bytes,
             assert command.execute(state, host, {}) is False
     finally:
         listener.close()
-    assert there.said[-1] == f"somewhere: Ollama did not get the model m:1, {said}"
+    assert (
+        there.said[-1]
+        == f"somewhere: Ollama did not get the model m:1, {said}. What has come is kept: mend that, and run this again."
+    )

@@ -124,7 +124,9 @@ while (-not $state.done) {
     # The registry has no such model: asking again does not help. This text is Ollama's own and in no other language.
     $final = $state.error.Contains('file does not exist')
     if ($final -or $fruitless -ge [int] $wanted.fruitless) {
-        throw "Ollama did not get the model $model, in $($state.attempt) attempts: $($state.error)"
+        $mend = 'What has come is kept: mend that, and run this again.'
+        if ($final) { $mend = 'Is its name in ollama_models right?' }
+        throw "Ollama did not get the model $model, in $($state.attempt) attempts: $($state.error). $mend"
     }
     Start-Sleep -Seconds ([int] $wanted.pause_seconds * ($fruitless + 1))
 }

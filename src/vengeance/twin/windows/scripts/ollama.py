@@ -474,6 +474,9 @@ def _closing(response: HTTPResponse) -> Callable[[], None]:
     return close
 
 
+_KEPT = "What has come is kept: mend that, and run this again."
+
+
 def save_model(work: Work) -> dict[str, Any]:
     """Save-OllamaModel."""
     pull, given = _Pull(work), work.input
@@ -490,8 +493,12 @@ def save_model(work: Work) -> dict[str, Any]:
         fruitless += 1
         if pull.completed > best:
             fruitless, best = 0, pull.completed
-        if "file does not exist" in pull.error or fruitless >= int(given["fruitless"]):
-            raise WorkFailed(f"Ollama did not get the model {given['model']}, in {pull.attempt} attempts: {pull.error}")
+        final = "file does not exist" in pull.error
+        if final or fruitless >= int(given["fruitless"]):
+            mend = "Is its name in ollama_models right?" if final else _KEPT
+            raise WorkFailed(
+                f"Ollama did not get the model {given['model']}, in {pull.attempt} attempts: {pull.error}. {mend}"
+            )
         # The twin's clock does not wait for real; a moment is enough for the server to settle.
         work.sleep(min(0.05, float(given["pause_seconds"]) * (fruitless + 1)))
     try:
