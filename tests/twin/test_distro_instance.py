@@ -23,8 +23,11 @@ from vengeance.twin.distro.host import DistroHost, outside_prefix
 from vengeance.twin.distro.settings import DistroSettings
 
 KEYRING = "https://developer.download.nvidia.com/compute/cuda/repos/wsl-ubuntu/x86_64/cuda-keyring_1.1-1_all.deb"
+# Where the distro shares this machine's network, another twin may have vLLM's usual port there.
+PORT = 18_180
 FLAGS = (
-    "--model Qwen/Qwen2.5-Coder-32B-Instruct-AWQ --quantization awq_marlin --host 0.0.0.0 --port 8080 "
+    "--model Qwen/Qwen2.5-Coder-32B-Instruct-AWQ --quantization awq_marlin --host 0.0.0.0 "
+    f"--port {PORT} "
     "--gpu-memory-utilization 0.92 --max-model-len 2048 --enforce-eager"
 )
 
@@ -109,8 +112,8 @@ def test_this_machine_does_not_believe_the_vendors_stand_in(linux: LinuxSide) ->
 
 
 def test_pip_works_and_installs_the_vllm_stand_in_which_runs_as_a_unit(linux: LinuxSide) -> None:
-    if not linux.host.abilities.network and not _free(8080):
-        pytest.skip("needs port 8080, which somebody has on this machine's network, and that is the distro's too")
+    if not linux.host.abilities.network and not _free(PORT):
+        pytest.skip(f"needs port {PORT}, which somebody has on this machine's network, and that is the distro's too")
     done = linux.sh(
         "cd ~ && python3 -m venv env && env/bin/pip install -q idna vllm==0.15.1 && env/bin/vllm -v", "steam"
     )
@@ -127,7 +130,7 @@ def test_pip_works_and_installs_the_vllm_stand_in_which_runs_as_a_unit(linux: Li
     linux.sh(f"cat > /etc/systemd/system/vllm.service <<'END'\n{unit}END\n")
     started = linux.sh("systemd-analyze verify vllm.service && systemctl enable -q --now vllm.service")
     assert started.code == 0, started.stderr.decode()
-    port = linux.host.forward(8080)
+    port = linux.host.forward(PORT)
     assert until(lambda: _get(port, "/health") == (200, b""))
     models = json.loads(_get(port, "/v1/models")[1])
     assert models["data"][0]["id"] == "Qwen/Qwen2.5-Coder-32B-Instruct-AWQ"

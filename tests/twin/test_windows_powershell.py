@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.twin.windows_box import Box
+from tests.waiting import until
 from vengeance.powershell import load, names
 from vengeance.twin.process import ProcessOutput
 from vengeance.twin.windows.powershell import to_json
@@ -202,7 +203,7 @@ def test_a_timeout_stops_the_program_and_the_agent_goes_on(agent: Agent, box: Bo
     assert frame[:4] == [str(number).encode(), b"end", b"1", b"1"]
     assert time.monotonic() - started < 4
     assert agent.ask("prove", b"a")[0] == 0
-    assert [p.image for p in box.windows.state.processes.values() if p.image.endswith("ping.exe")] == []
+    assert until(lambda: not any(p.image.endswith("ping.exe") for p in list(box.windows.state.processes.values())))
 
 
 def test_output_is_streamed_when_it_is_asked_for(agent: Agent) -> None:
