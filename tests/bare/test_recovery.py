@@ -16,7 +16,7 @@ from tests.twin_deploys import Deploy, Finished
 from vengeance.twin.client import Twin
 
 # A bare run has more requests than this; what lies behind its end is skipped by name.
-LAST = 480
+LAST = 600
 SAMPLE = (130,)
 REQUESTS = range(10, LAST, 10) if os.environ.get("VENGEANCE_FULL") else SAMPLE
 
