@@ -79,7 +79,8 @@ ollama_package = "setup"
 # Where it is downloaded from. Default None: the release of ollama_version on GitHub.
 ollama_url: str | None = None
 
-# SHA-256 of that file: it belongs to ollama_version and ollama_package, and changes with them.
+# SHA-256 of that file: it belongs to ollama_version and ollama_package, and changes with them. This one is in
+# microsoft/winget-pkgs, manifests/o/Ollama/Ollama/0.34.1.
 ollama_sha256 = "a92986c86ab6854675ffd1b725db7c0350d40755895c95c397c58d61014e14d9"
 
 # Organisation that must have signed it (Authenticode, O=).
@@ -149,7 +150,7 @@ wsl_version = "2.7.11"
 # Where its MSI is downloaded from.
 wsl_url = "https://github.com/microsoft/WSL/releases/download/2.7.11/wsl.2.7.11.0.x64.msi"
 
-# SHA-256 of the MSI; it changes with wsl_version.
+# SHA-256 of the MSI; it changes with wsl_version. Both are in microsoft/winget-pkgs, manifests/m/Microsoft/WSL/2.7.11.
 wsl_sha256 = "a611ddacee689d2fb1fb5319e58af7f3998864d86cdce632eadd8e61614a0f9d"
 
 # The MSI's product code, by which Windows knows that it is installed; it changes with wsl_version.
@@ -184,7 +185,7 @@ wslconfig = {
 # The image that the distro is made from: Ubuntu 24.04.4, by file. Its name comes from the inventory.
 distro_url = "https://releases.ubuntu.com/24.04.4/ubuntu-24.04.4-wsl-amd64.wsl"
 
-# SHA-256 of the image.
+# SHA-256 of the image, as SHA256SUMS beside it lists it.
 distro_sha256 = "9b2f7730dc68227dd04a9f3e5eab86ad85caf556b8606ad94f1f29ff5c4fd3f5"
 
 # Folder of the distro's disk; {name} is the distro. The disk grows as it is filled: 50 GB with vLLM and its model.
