@@ -185,7 +185,7 @@ wslconfig = {
 # The image that the distro is made from: Ubuntu 24.04.4, by file. Its name comes from the inventory.
 distro_url = "https://releases.ubuntu.com/24.04.4/ubuntu-24.04.4-wsl-amd64.wsl"
 
-# SHA-256 of the image, as SHA256SUMS beside it lists it.
+# SHA-256 of the image, as public projects pin it that took it from Canonical's SHA256SUMS.
 distro_sha256 = "9b2f7730dc68227dd04a9f3e5eab86ad85caf556b8606ad94f1f29ff5c4fd3f5"
 
 # Folder of the distro's disk; {name} is the distro. The disk grows as it is filled: 50 GB with vLLM and its model.
