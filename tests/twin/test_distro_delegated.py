@@ -26,7 +26,6 @@ import pytest
 import winrm
 
 from tests.twin.linux_side import until
-from tests.waiting import until
 from vengeance.twin.distro.cgroups import cgroup2_tree, kill_cgroups, remove_cgroups
 
 ROOT = Path(__file__).resolve().parents[2]
