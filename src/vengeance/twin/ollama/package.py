@@ -9,7 +9,6 @@ from vengeance.twin.windows.errors import Win32Error
 
 VERSION = "0.34.1"
 APP_ID = "{44E83376-CE68-45EB-8FC1-393500EB558C}"
-SIGNER = "CN=Ollama Inc., O=Ollama Inc., L=Palo Alto, S=California, C=US"
 APP = "ollama app.exe"
 SERVER = "ollama.exe"
 RUNNER = "lib\\ollama\\llama-server.exe"

@@ -15,7 +15,6 @@ from vengeance.twin.vendors.site import Site, host_of
 from vengeance.twin.windows.state import WSL_PRODUCT_CODE, WSL_VERSION
 from vengeance.twin.windows.web import Web
 
-GITHUB = "github.com"
 # Where a release of GitHub is redirected to; the real one carries a signature that expires.
 ASSETS = "release-assets.githubusercontent.com"
 WSL_URL = "https://github.com/microsoft/WSL/releases/download/2.7.11/wsl.2.7.11.0.x64.msi"

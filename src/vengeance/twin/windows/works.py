@@ -25,7 +25,6 @@ from vengeance.twin.windows.program import Run
 
 BASE = "C:\\ProgramData\\vengeance"
 FOLDER = f"{BASE}\\work"
-WMI_HOST = "C:\\Windows\\System32\\wbem\\WmiPrvSE.exe"
 WMI_PID = 3412
 _SAVE_EVERY = 1.0
 
