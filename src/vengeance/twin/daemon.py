@@ -19,7 +19,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, fields
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import IO, Any
@@ -27,6 +27,7 @@ from typing import IO, Any
 from vengeance.box.ports import HIGHEST
 from vengeance.powershell.windows import WsmanQuota
 from vengeance.twin.clock import Clock
+from vengeance.twin.distro import looks
 from vengeance.twin.distro.errors import DistroError
 from vengeance.twin.distro.host import CHROOT, NONE, DistroHost, build_shared
 from vengeance.twin.distro.settings import DistroSettings
@@ -35,6 +36,7 @@ from vengeance.twin.folders import control_socket
 from vengeance.twin.sources import fingerprint
 from vengeance.twin.vendors.site import WebFault
 from vengeance.twin.vendors.vendors import Vendors
+from vengeance.twin.windows.gpu import Gpu
 from vengeance.twin.windows.lxss import RegistryRegistrations
 from vengeance.twin.windows.model import Windows
 from vengeance.twin.windows.state import HOSTNAME, USER, WSL_VERSION, State, read_json, write_json
@@ -132,8 +134,9 @@ class Daemon:
             log=_log,
             clock=self.clock,
         )
-        host.gpu = replace(host.gpu, memory_used=windows.gpu.used_mib)
-        windows.gpu.changed.append(lambda: host.set_gpu(replace(host.gpu, memory_used=windows.gpu.used_mib)))
+        host.gpu = _shown(windows.gpu)
+        windows.gpu.changed.append(lambda: host.set_gpu(_shown(windows.gpu)))
+        host.serve_card(windows.gpu)
         windows.passwords.check = lambda user, password: self.accounts.check(user, password) is not None
         self._complaints = [] if self._complaint is None else [self._complaint]
         self._register(service, host, state)
@@ -595,6 +598,13 @@ def _enter_user_namespace() -> str | None:
 
 def _owner(state: State, sid: str) -> str:
     return next((user for user, known in state.users.items() if known == sid), USER)
+
+
+def _shown(card: Gpu) -> looks.Gpu | None:
+    """The card of Windows as nvidia-smi shows it in a distro."""
+    if not card.present:
+        return None
+    return looks.Gpu(card.name, card.driver, card.cuda, card.total_mib, card.used_mib, uuid=card.uuid)
 
 
 def _nothing(text: str) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vengeance.twin.distro.errors import DistroError
-from vengeance.twin.distro.looks import WSL_LIBRARIES
+from vengeance.twin.distro.looks import CARD_SOCKET, WSL_LIBRARIES
 from vengeance.twin.distro.programs import run
 
 _GENERATED = (
@@ -154,4 +154,4 @@ def copy_tree(root: Path, source: Path, path: str) -> None:
     target = root / path.lstrip("/")
     inside(root, target.parent).mkdir(parents=True, exist_ok=True)
     shutil.rmtree(target, ignore_errors=True)
-    shutil.copytree(source, target)
+    shutil.copytree(source, target, ignore=shutil.ignore_patterns(CARD_SOCKET))

@@ -22,6 +22,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from vengeance.twin.distro import dress, looks
+from vengeance.twin.distro.card import Card, CardSocket
 from vengeance.twin.distro.cgroups import cgroup1_systemd_tree, cgroup2_tree, kill_cgroups, remove_cgroups
 from vengeance.twin.distro.delegated import DelegatedInstance
 from vengeance.twin.distro.disk import Disk
@@ -92,7 +93,10 @@ class DistroHost:
         self._forwards: list[LocalhostForward] = []
         self._around: Surroundings | None = None
         self._instances: dict[str, Instance] = {}
-        self.gpu = looks.Gpu()
+        self.gpu: looks.Gpu | None = looks.Gpu()
+        self._gpu_lock = threading.Lock()
+        self._card: CardSocket | None = None
+        self._has_dxg = True
         self.machine: looks.Machine | None = None
 
     @property
@@ -132,7 +136,8 @@ class DistroHost:
         with self._lock:
             if self._vendor is None or self._rootfs is None:
                 self._vendor, self._rootfs = build_shared(self.settings, self._say)
-            self.set_gpu(self.gpu)
+            with self._gpu_lock:
+                self._write_libraries()
             build_wheel(self.folder / "wheels")
 
     @property
@@ -143,10 +148,39 @@ class DistroHost:
             raise DistroError("The root filesystem has not been built.")
         return self._rootfs.tarball
 
-    def set_gpu(self, gpu: looks.Gpu) -> None:
-        """Change what nvidia-smi shows in the distros."""
-        self.gpu = gpu
-        looks.write_libraries(self.folder / "lib", gpu)
+    @property
+    def libraries(self) -> Path:
+        """The folder that the distros see as /usr/lib/wsl/lib."""
+        return self.folder / "lib"
+
+    def set_gpu(self, gpu: looks.Gpu | None) -> None:
+        """Change what nvidia-smi shows in the distros; None: there is no card."""
+        # Not under the lock of the instances: the one that stops now may wait for who holds memory of the card.
+        with self._gpu_lock:
+            self.gpu = gpu
+            self._write_libraries()
+
+    def _write_libraries(self) -> None:
+        copies = [one.libraries_copy for one in list(self._instances.values())]
+        for folder in [self.libraries, *(copy for copy in copies if copy is not None)]:
+            looks.write_libraries(folder, self.gpu)
+
+    def serve_card(self, card: Card) -> None:
+        """Let programs in the distros take memory of the card, from now until ``close``."""
+        self._card = CardSocket(self.libraries, card)
+
+    @property
+    def has_dxg(self) -> bool:
+        """Whether distros get /dev/dxg."""
+        return self._has_dxg
+
+    @has_dxg.setter
+    def has_dxg(self, present: bool) -> None:
+        with self._lock:
+            self._has_dxg = present
+            for instance in self._instances.values():
+                if instance.alive:
+                    instance.set_dxg(present)
 
     def clear_leftovers(self) -> None:
         """Remove what a twin with this state folder left running when it died: processes, mounts, network.
@@ -220,7 +254,14 @@ class DistroHost:
             kind = {NAMESPACES: BootedInstance, DELEGATED: DelegatedInstance}.get(self.rung, ChrootInstance)
             instance = kind(self._instance_identity(guid), name, self._disk(guid), around)
             instance.start()
+            instance.set_dxg(self._has_dxg)
+            if instance.libraries_copy is not None and self._card is not None:
+                self._card.link(instance.libraries_copy)
             self._instances[guid] = instance
+            if instance.libraries_copy is not None:
+                # It may be older than the card's last change by now.
+                with self._gpu_lock:
+                    self._write_libraries()
             running = {
                 "name": name,
                 "root": instance.outside_prefix("root"),
@@ -290,6 +331,9 @@ class DistroHost:
     def close(self) -> None:
         """End everything at once; the disks stay."""
         self.stop_all(force=True)
+        if self._card is not None:
+            self._card.close()
+            self._card = None
 
     def _name_service(self) -> tuple[list[str], list[str]]:
         """The servers that the distro can ask, and the search domains."""
@@ -378,11 +422,11 @@ class DistroHost:
         pip = pip_settings()
         if self.machine is not None:
             cpuinfo = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-            looks.write_machine(self.folder / "lib", self.machine, cpuinfo)
+            looks.write_machine(self.libraries, self.machine, cpuinfo)
         self._around = Surroundings(
             hostname=self.settings.hostname,
             drive_c=self.drive_c,
-            libraries=self.folder / "lib",
+            libraries=self.libraries,
             wheels=self.folder / "wheels",
             network=self._network,
             named=named,

@@ -41,10 +41,21 @@ printf '%s\n' "$1" > /run/vengeance/osrelease
 printf '%s\n' "$2" > /run/vengeance/version
 mount --bind /run/vengeance/osrelease /proc/sys/kernel/osrelease
 mount --bind /run/vengeance/version /proc/version
-[ -e /dev/dxg ] || { mknod -m 666 /dev/dxg c "$3" "$4" 2>/dev/null || : > /dev/dxg; }
-chmod 666 /dev/dxg
-from=$5; shift 5
+from=$3; shift 3
 for name in "$@"; do [ ! -e "$from/$name" ] || mount --bind "$from/$name" "/proc/$name"; done
+"""
+# microsoft/WSL, init.cpp: unless [automount] ldconfig is false.
+_LDCONFIG = "[ ! -x /sbin/ldconfig ] || /sbin/ldconfig 2>/dev/null"
+# Whoever opens the node finds no driver behind it, which says that the card is there. A container may forbid opening it
+# at all, as a unit without DeviceAllow does; one of the machine's own devices in its place can be opened everywhere.
+_DXG = r"""
+set -u
+mkdir -p "$1/dev" && cd "$1/dev" || exit 1
+if [ "$2" = False ]; then umount dxg 2>/dev/null; rm -f dxg; exit; fi
+[ ! -e dxg ] || exit 0
+other() { rm -f dxg; : > dxg; mount --bind /dev/null dxg 2>/dev/null || chmod 666 dxg; }
+mknod -m 666 dxg c "$3" "$4" 2>/dev/null && chmod 666 dxg || other
+if { : < dxg; } 2>&1 | LC_ALL=C grep -q 'not permitted'; then other; fi
 """
 
 
@@ -138,6 +149,15 @@ class Instance:
 
     def kill(self) -> None:
         """End everything in it at once, as a power cut does."""
+        raise NotImplementedError
+
+    @property
+    def libraries_copy(self) -> Path | None:
+        """Where the distro has a copy of /usr/lib/wsl/lib of its own, because folders cannot be mounted into it."""
+        return None
+
+    def set_dxg(self, present: bool) -> None:
+        """Make /dev/dxg, the paravirtualised card, or take it away, as where Windows gives the machine no card."""
         raise NotImplementedError
 
     @property
@@ -392,10 +412,16 @@ class BootedInstance(Instance):
 
     def _look_like_wsl(self) -> None:
         if self.leader is not None:
-            major, minor = (str(number) for number in looks.DXG_DEVICE)
             machine = [f"{looks.WSL_LIBRARIES}/{looks.MACHINE_FILES}", *looks.MACHINE_NAMES]
-            arguments = [looks.KERNEL_RELEASE, looks.KERNEL_VERSION, major, minor, *machine]
+            arguments = [looks.KERNEL_RELEASE, looks.KERNEL_VERSION, *machine]
             runs(["nsenter", "-t", str(self.leader), "-m", "-p", "/bin/sh", "-c", _LOOKS, "sh", *arguments])
+            runs(["nsenter", "-t", str(self.leader), "-m", "-p", "/bin/sh", "-c", _LDCONFIG])
+
+    def set_dxg(self, present: bool) -> None:
+        """Do it from within, for only there its /dev is seen."""
+        if self.leader is not None:
+            enter = ["nsenter", "-t", str(self.leader), "-m", "-p", "/bin/sh", "-c", _DXG, "sh"]
+            runs([*enter, "", str(present), *map(str, looks.DXG_DEVICE)])
 
     def stop(self) -> None:
         """Power it off; what does not end within ten seconds is killed (init.cpp does the same)."""
@@ -463,10 +489,18 @@ class ChrootInstance(Instance):
                 with suppress(OSError):
                     os.mknod(root / "dev" / name, 0o666 | 0o020000, os.makedev(major, minor))
                     os.chmod(root / "dev" / name, 0o666)  # noqa: S103
-        with suppress(OSError):
-            (root / "dev/dxg").touch(mode=0o666)
+        runs(["chroot", root, "/bin/sh", "-c", _LDCONFIG])
         self._running = True
         self.started = time.time()
+
+    @property
+    def libraries_copy(self) -> Path | None:
+        """In its files, where nothing can be mounted."""
+        return None if self.around.mounts else self.root / looks.WSL_LIBRARIES.lstrip("/")
+
+    def set_dxg(self, present: bool) -> None:
+        """Do it in its files, which are seen from here."""
+        runs(["/bin/sh", "-c", _DXG, "sh", str(self.root), str(present), *map(str, looks.DXG_DEVICE)])
 
     def _mount_all(self) -> None:
         root = self.root

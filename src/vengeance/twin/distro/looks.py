@@ -10,12 +10,22 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from vengeance.twin.distro.shared_object import shared_object
+
 KERNEL_RELEASE = "6.6.87.2-microsoft-standard-WSL2"
 KERNEL_VERSION = (
     f"Linux version {KERNEL_RELEASE} (root@439a258ad544) (gcc (GCC) 11.2.0, GNU ld (GNU Binutils) 2.37) "
     "#1 SMP PREEMPT_DYNAMIC Thu Jun  5 18:30:46 UTC 2025"
 )
 WSL_LIBRARIES = "/usr/lib/wsl/lib"
+# Of what WSL puts there, those that programs look for by name; file -> the name inside. They define nothing.
+DRIVER_LIBRARIES = {
+    "libcuda.so": "libcuda.so.1",
+    "libcuda.so.1": "libcuda.so.1",
+    "libcuda.so.1.1": "libcuda.so.1",
+    "libdxcore.so": "libdxcore.so",
+    "libnvidia-ml.so.1": "libnvidia-ml.so.1",
+}
 WHEELS = "/opt/vengeance-twin/wheels"
 # /dev/dxg is a misc device; its minor number is given out at run time, 125 on WSL's kernels.
 DXG_DEVICE = (10, 125)
@@ -46,7 +56,10 @@ class Machine:
     processors: int
 
 
-# Below the folder of NVIDIA's files, which every distro sees; /proc has these names bound over its own.
+# In the folder of NVIDIA's files, which every distro sees: where the twin's card answers, and how nvidia-smi sees it.
+CARD_SOCKET = ".card"
+_CARD = "gpu.conf"
+# Below that folder; /proc has these names bound over its own.
 MACHINE_FILES = ".machine"
 MACHINE_NAMES = ("meminfo", "cpuinfo", "swaps")
 # What Linux keeps of the memory for itself before it counts the rest, per thousand.
@@ -55,10 +68,11 @@ _KEPT = 16
 
 _SMI = r"""#!/bin/sh
 # The twin's model of NVIDIA's nvidia-smi. It answers from gpu.conf beside it; there is no card.
-if ! . "${0%/*}/gpu.conf"; then
+if [ ! -r "${0%/*}/gpu.conf" ]; then
   echo "NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver."
   exit 9
 fi
+. "${0%/*}/gpu.conf"
 free=$((memory_total - memory_used))
 
 value() { # FIELD -> value and unit
@@ -144,17 +158,27 @@ if [ -n "$fields" ]; then query "$fields" "$format"; else table; fi
 """
 
 
-def write_libraries(folder: Path, gpu: Gpu) -> None:
-    """Fill the folder that the distro sees as /usr/lib/wsl/lib; called again when the card's state changes."""
+def write_libraries(folder: Path, gpu: Gpu | None) -> None:
+    """Fill the folder that the distro sees as /usr/lib/wsl/lib; called again when the card's state changes.
+
+    gpu: None where Windows has no card, or no driver for it
+    """
     folder.mkdir(parents=True, exist_ok=True)
     smi = folder / "nvidia-smi"
     if not smi.exists() or smi.read_text(encoding="utf-8") != _SMI:
         smi.write_text(_SMI, encoding="utf-8")
     smi.chmod(0o755)
+    for file, name in DRIVER_LIBRARIES.items():
+        library = folder / file
+        if not library.exists():
+            library.write_bytes(shared_object(name))
+    if gpu is None:
+        (folder / _CARD).unlink(missing_ok=True)
+        return
     lines = [f"{name}='{value}'" for name, value in vars(gpu).items()]
-    fresh = folder / ".gpu.conf.new"
+    fresh = folder / f".{_CARD}.new"
     fresh.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    fresh.replace(folder / "gpu.conf")
+    fresh.replace(folder / _CARD)
 
 
 def write_machine(folder: Path, machine: Machine, cpuinfo: str) -> None:

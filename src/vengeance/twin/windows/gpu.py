@@ -1,7 +1,12 @@
-"""The card of the twin's box: what it is, how much of its memory is taken and by whom, and nvidia-smi.exe."""
+"""The card of the twin's box: what it is, how much of its memory is taken and by whom, and nvidia-smi.exe.
+
+This is the one model of it: Ollama's runners and games take memory by calling it, programs in a distro over the socket
+of ``twin/distro/card.py``.
+"""
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,11 +20,39 @@ _NO_DRIVER = 9
 
 @dataclass(frozen=True)
 class Holder:
-    """Who has memory of the card; ``pid`` is that of Windows, 0 for what runs in a distro."""
+    """Who has memory of the card; ``pid`` is that of Windows, 0 for what runs in a distro; ``label``: what for."""
 
     pid: int
     image: str
     mib: int
+    label: str = ""
+
+
+# Windows driver, at least -> the CUDA version that it brings. https://docs.nvidia.com/cuda/cuda-toolkit-release-notes
+# (table "CUDA Toolkit and Corresponding Driver Versions")
+_CUDA_OF_DRIVER = (
+    ("590", "13.1"),
+    ("580", "13.0"),
+    ("575", "12.9"),
+    ("570", "12.8"),
+    ("565", "12.7"),
+    ("560", "12.6"),
+    ("555", "12.5"),
+    ("550", "12.4"),
+    ("545", "12.3"),
+    ("535", "12.2"),
+    ("530", "12.1"),
+    ("527", "12.0"),
+    ("520", "11.8"),
+)
+# What Windows' own desktop takes while nothing else runs, in MiB: who the counters of Windows would name for it. The
+# rest is the driver's, which they name nobody for.
+_DESKTOP = (("dwm.exe", 760), ("explorer.exe", 240), ("msedgewebview2.exe", 180), ("csrss.exe", 60))
+_IDLE_MIB = 1900
+_FIRST_DESKTOP_PID = 400
+_MACHINE_PID = 380
+# As Task Manager names the virtual machine of WSL on Windows 11 (microsoft/WSL#6881); it has no file.
+MACHINE = "vmmemWSL"
 
 
 class Gpu:
@@ -33,14 +66,20 @@ class Gpu:
         self.present = True
         self.name = "NVIDIA GeForce RTX 4090"
         self.driver = "591.86"
-        self.cuda = "13.1"
         self.uuid = "GPU-7c1e4090-0000-4b1d-8e57-76656e676561"
         self.total_mib = 24564
-        # What Windows' own desktop takes while nothing else runs.
-        self.idle_mib = 1900
+        self.idle_mib = _IDLE_MIB
+        # Whether Windows has the performance counters of GPU memory; broken ones are made anew by lodctr /R.
+        self.counted = True
         self.changed: list[Callable[[], None]] = []
         self._holders: dict[str, Holder] = {}
         self._lock = threading.RLock()
+
+    @property
+    def cuda(self) -> str:
+        """The CUDA version that the driver brings."""
+        number = float(self.driver)
+        return next((cuda for driver, cuda in _CUDA_OF_DRIVER if number >= float(driver)), "11.0")
 
     @property
     def used_mib(self) -> int:
@@ -59,17 +98,41 @@ class Gpu:
         with self._lock:
             return list(self._holders.values())
 
-    def take(self, owner: str, mib: int, image: str, pid: int = 0) -> bool:
+    @property
+    def seen_by_windows(self) -> list[Holder]:
+        """Who has memory, as the performance counters of Windows name it: what is in a distro is the machine's."""
+        with self._lock:
+            holders = self.holders
+            desktop = [Holder(_FIRST_DESKTOP_PID + 4 * at, *one) for at, one in enumerate(_DESKTOP)]
+            inside = sum(holder.mib for holder in holders if not holder.pid)
+        machine = [Holder(_MACHINE_PID, MACHINE, inside)] if inside else []
+        return [*desktop, *(holder for holder in holders if holder.pid), *machine]
+
+    def set(self, *, present: bool | None = None, driver: str | None = None) -> None:
+        """Take the card or its driver away or bring it back, or put another driver in; None leaves it as it is.
+
+        Raises ValueError for what is no version of a driver.
+        """
+        if driver is not None and not re.fullmatch(r"\d{3}\.\d{2}", driver):
+            raise ValueError(f"{driver!r} is no version of an NVIDIA driver: write it as 591.86.")
+        with self._lock:
+            self.present = self.present if present is None else present
+            self.driver = driver or self.driver
+            if not self.present:
+                self._holders.clear()
+        self._tell()
+
+    def take(self, owner: str, mib: int, image: str, pid: int = 0, label: str = "") -> bool:
         """Take memory under a name of the owner's own; False when there is not so much left.
 
         owner: whoever it is given back by; what he had before is given back first
-        image: as nvidia-smi names the process
+        image: as nvidia-smi names the process; label: what for, as it is shown to whoever asks the twin
         """
         with self._lock:
             before = self._holders.pop(owner, None)
-            fits = mib <= self.free_mib
+            fits = self.present and mib <= self.free_mib
             if fits:
-                self._holders[owner] = Holder(pid, image, mib)
+                self._holders[owner] = Holder(pid, image, mib, label)
             elif before is not None:
                 self._holders[owner] = before
         if fits:
