@@ -7,11 +7,14 @@ from vengeance.operations import reach, settings, stage, vllm
 settings.check_host()
 
 if "wsl" in host.groups and host.data.systemd:
-    vllm.healthy(
-        name="The vLLM server answers",
-        port=host.data.vllm_flags["port"],
-        timeout=host.data.vllm_start_timeout,
-    )
+    for profile, fields in host.data.vllm_profiles.items():
+        vllm.healthy(
+            name=f"The vLLM server {profile} answers if it runs",
+            port=fields["port"],
+            profile=profile,
+            running=fields.get("enabled", False),
+            timeout=host.data.vllm_start_timeout,
+        )
 
 stage.begins(name="From this machine")
 
@@ -24,10 +27,10 @@ if "windows" in host.groups:
     )
 
     distros = [each for each in inventory.get_group("wsl", default=[]) if stage.same_machine(host, each)]
-    running = [each.data.vllm_flags["port"] for each in distros if each.data.systemd]
+    enabled = settings.ports_at_boot(each.data.dict() for each in distros)
 
     for port, what in host.data.exposed_ports.items():
-        if host.data.expose != "none" and port in running:
+        if host.data.expose != "none" and port in enabled:
             reach.answers(
                 name=f"{what} answers this machine",
                 port=port,

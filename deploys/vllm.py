@@ -1,4 +1,4 @@
-"""vLLM in a Python environment of its own, kept running by systemd."""
+"""vLLM in a Python environment of its own, and a systemd unit for each profile; only enabled ones are started."""
 
 from pyinfra import host
 
@@ -18,14 +18,25 @@ if "wsl" in host.groups:
         pip_arguments=host.data.vllm_pip_arguments,
     )
 
-    vllm.server(
-        name="vLLM server",
-        path=host.data.vllm_path,
-        user=host.data.linux_user,
-        flags=host.data.vllm_flags,
-        version=host.data.vllm_version,
-        variables=host.data.vllm_variables,
-        secrets=host.data.vllm_secrets,
-        running=host.data.systemd,
-        start_timeout=host.data.vllm_start_timeout,
+    for profile, fields in host.data.vllm_profiles.items():
+        vllm.server(
+            name=f"vLLM server {profile}",
+            profile=profile,
+            settings=fields,
+            path=host.data.vllm_path,
+            user=host.data.linux_user,
+            profiles=list(host.data.vllm_profiles),
+            version=host.data.vllm_version,
+            variables=host.data.vllm_variables,
+            api_key=host.data.vllm_api_key,
+            hf_home=host.data.vllm_hf_home,
+            device=host.data.vllm_device,
+            systemd=host.data.systemd,
+            start_timeout=host.data.vllm_start_timeout,
+        )
+
+    vllm.no_other_servers(
+        name="No server of another profile",
+        profiles=list(host.data.vllm_profiles),
+        systemd=host.data.systemd,
     )

@@ -41,41 +41,85 @@ vllm_version = "0.15.1"
 # Further arguments of pip, such as ["--index-url", "https://..."]. No secrets: they stand in the process list.
 vllm_pip_arguments: list[str] = []
 
-# The server's flags, without dashes. Checked against the flags of vllm_version.
+# --- What vLLM serves ----------------------------------------------------------------------------------------------
+
+# The servers, by name: each is a systemd unit vllm-NAME.service, and one of them runs at a time, for there is one card.
+# None of them starts by itself: Ollama has the card until `python -m vengeance mode batch` gives it to one of these.
 #
-# model                     downloaded at the first start (18 GB) into the user's ~/.cache/huggingface
-# quantization              awq_marlin: the fast kernel; plain awq takes the slow one
-# host                      0.0.0.0: Windows forwards its own localhost to it
-# gpu-memory-utilization    part of the card (0 to 1). With 0.92 of 24 GB Windows may hold 1.9 GB at most
-# max-model-len             tokens of prompt and answer together. 2048 need 0.5 GB of VRAM; 4096 did not fit at 0.85
-# enforce-eager             no CUDA graphs: saves 2 to 4 GB of VRAM, without which the 32B model does not fit
-vllm_flags = {
-    "model": "Qwen/Qwen2.5-Coder-32B-Instruct-AWQ",
-    "quantization": "awq_marlin",
-    "host": "0.0.0.0",  # noqa: S104
-    "port": 8080,
-    "gpu-memory-utilization": 0.92,
-    "max-model-len": 2048,
-    "enforce-eager": True,
+# model                     OWNER/NAME on Hugging Face's hub, or the full path of a folder in the distro. Needed
+# revision                  commit, tag or branch of the model. Default: its newest; a commit never changes
+# quantization              awq_marlin: the fast kernel; plain awq takes the slow one. Default: as the model says
+# dtype                     type of what is computed with. Default: as the model says
+# max_model_len             tokens of prompt and answer together. Default: as much as the model can, too much for 24 GB
+# gpu_memory_utilization    part of the card, over 0 and up to 1. With 0.92 of 24 GB Windows may hold 1.9 GB at most.
+#                           Default 0.9, from vLLM 0.20 on 0.92
+# enforce_eager             True: no CUDA graphs, which saves 2 to 4 GB of VRAM. Default False
+# max_num_seqs              requests at once. Default 256; 16 leave about 0.8 GB more for tokens
+# max_num_batched_tokens    tokens of one step. Default 2048
+# tensor_parallel_size      cards that each layer is spread over; pipeline_parallel_size: that the layers are. Default 1
+# host                      address it listens on in the distro; Windows forwards its own localhost to it. Default
+#                           127.0.0.1. 0.0.0.0 is the distro's own network too, which Windows alone reaches
+# port                      TCP port, needed
+# served_model_name         what clients call the model. Default: the same as model
+# flags                     further flags of `vllm serve` without dashes -> value, checked against vllm_version's
+# variables                 environment variables of this server -> value
+# enabled                   True: it starts with the distro, and so with Windows. Default False
+#
+# `python -m vengeance vram --profile NAME` says whether one fits on the card, and what would.
+vllm_profiles: dict[str, dict[str, object]] = {
+    # What the box was proved with: 18.14 GiB of weights, 2048 tokens, 159 tokens of an answer about prime numbers.
+    # https://huggingface.co/Qwen/Qwen2.5-Coder-32B-Instruct-AWQ
+    "qwen2.5-coder-32b": {
+        "model": "Qwen/Qwen2.5-Coder-32B-Instruct-AWQ",
+        "quantization": "awq_marlin",
+        "host": "0.0.0.0",  # noqa: S104
+        "port": 8080,
+        "gpu_memory_utilization": 0.92,
+        "max_model_len": 2048,
+        "enforce_eager": True,
+    },
+    # The small one, for a first try. Its licence is accepted by hand on its page, and a token is needed.
+    # https://huggingface.co/meta-llama/Llama-3.1-8B-Instruct
+    "llama-3.1-8b": {
+        "model": "meta-llama/Llama-3.1-8B-Instruct",
+        "port": 8080,
+        "gpu_memory_utilization": 0.85,
+        "max_model_len": 8192,
+    },
+    # Long prompts and several clients at once. 32 requests at most: 256 need more memory than is left beside it.
+    # https://huggingface.co/stelterlab/Mistral-Small-24B-Instruct-2501-AWQ
+    "mistral-small-24b": {
+        "model": "stelterlab/Mistral-Small-24B-Instruct-2501-AWQ",
+        "quantization": "awq_marlin",
+        "port": 8080,
+        "gpu_memory_utilization": 0.85,
+        "max_model_len": 16384,
+        "max_num_seqs": 32,
+    },
 }
 
-# Environment variables of the server.
+# The one of them that mode batch starts, and whose model the deploy downloads.
+vllm_profile = "qwen2.5-coder-32b"
+
+# What the servers compute on: "cuda" is the card. "cpu" is for a vLLM that was built for it, as in a twin.
+vllm_device = "cuda"
+
+# The key that clients must send as a bearer token: a vengeance.secret.Secret; "generated" is made once on the box and
+# stays there (`python -m vengeance key` shows it), so a rebuilt box has another one; None asks for none.
+#
+# from vengeance.secret import Secret
+# vllm_api_key = Secret.from_environment("VLLM_API_KEY")
+vllm_api_key: object = "generated"
+
+# Folder that models are kept in (HF_HOME), on the distro's own disk: /mnt/c is many times slower.
+vllm_hf_home = "/home/steam/.cache/huggingface"
+
+# Environment variables of every server.
 #
 # VLLM_NO_USAGE_STATS               1: nothing is reported to the vLLM project
-#
-# From vLLM 0.22 on, WSL needs VLLM_WSL2_ENABLE_PIN_MEMORY=1 too, or the start ends with "UVA is not available".
 vllm_variables = {
     "VLLM_NO_USAGE_STATS": "1",
 }
 
-# Secret environment variables of the server, each a vengeance.secret.Secret; the file they land in is root's, mode 600.
-#
-# HF_TOKEN                  Hugging Face token, for models that ask for one
-# VLLM_API_KEY              the key that clients must send; without it everybody on the tailnet can ask
-#
-# from vengeance.secret import Secret
-# vllm_secrets = {"HF_TOKEN": Secret.from_environment("HF_TOKEN")}
-vllm_secrets: dict[str, object] = {}
-
-# Seconds until a started server must answer /health. The first start downloads the model: an hour for 18 GB.
-vllm_start_timeout = 3600
+# Seconds until a started server must answer /health: about 50 on the box, longer when the model is not in memory.
+vllm_start_timeout = 900

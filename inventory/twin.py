@@ -65,11 +65,8 @@ wsl = [
             "vllm_system_packages": ["ca-certificates", "curl", "python3-venv"],
             # The twin's vLLM lies in a folder that its pip knows; the same flags, no model. Nothing is downloaded.
             "vllm_pip_arguments": ["--no-index"],
-            # No real secrets, so that the tests can look for them where they must not be.
-            "vllm_secrets": {
-                "HF_TOKEN": Secret.of("hf_the_twins_token"),
-                "VLLM_API_KEY": Secret.of("the-twins-api-key"),
-            },
+            # No real secret, so that the tests can look for it where it must not be.
+            "vllm_api_key": Secret.of("the-twins-api-key"),
             "vllm_start_timeout": 120,
         },
     ),

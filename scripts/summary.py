@@ -43,7 +43,7 @@ def main() -> int:
                 toolkit = in_distro(twin, "sh", "-c", "dpkg-query -W -f '${Package} ${Version}' cuda-toolkit-12-4")
                 lines.append(f"  CUDA        {toolkit}")
             if distro["systemd"]:
-                lines.append(f"  vllm        {in_distro(twin, 'systemctl', 'is-active', 'vllm.service')}")
+                lines.append(f"  vllm        {in_distro(twin, 'systemctl', 'is-active', 'vllm-qwen2.5-coder-32b')}")
             lines += [f"  missing     {sentence}" for sentence in distro["missing"]]
         ask = "curl -s -H 'Authorization: Bearer the-twins-api-key' http://127.0.0.1:8080/v1/models"
         lines += [
@@ -52,7 +52,7 @@ def main() -> int:
             f"  {PYTHON} -m vengeance.twin status",
             f"  {PYINFRA} fact vengeance.facts.windows.Environment --limit windows",
             f"  {PYINFRA} exec --limit windows -- hostname",
-            f"  {PYINFRA} exec --limit wsl -- systemctl status vllm --no-pager",
+            f"  {PYINFRA} exec --limit wsl -- systemctl status vllm-qwen2.5-coder-32b",
             f"  {PYTHON} -m vengeance.twin exec -- {ask}",
             "Run it again (nothing changes), or one stage of it:",
             f"  {PYINFRA} deploys/vengeance.py --yes",

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from vengeance.verify import inventory
+
 ROOT = Path(__file__).resolve().parents[1]
 TWIN = ROOT / "inventory" / "twin.py"
 
 Finished = subprocess.CompletedProcess[str]
 Deploy = Callable[..., Finished]
+
+
+def vllm_at_boot() -> list[str]:
+    """Arguments of pyinfra by which the chosen profile of vLLM starts with the distro, beside Ollama."""
+    declared = inventory.group_data(ROOT / "group_data")["wsl"]
+    profiles = declared["vllm_profiles"]
+    chosen = {**profiles[declared["vllm_profile"]], "enabled": True}
+    return ["--data", "vllm_profiles=" + json.dumps({**profiles, declared["vllm_profile"]: chosen})]
 
 
 def run_pyinfra(twin: str, *arguments: str, timeout: float = 900) -> Finished:

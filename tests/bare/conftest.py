@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.twin_deploys import Deploy, Finished, run_pyinfra
+from tests.twin_deploys import Deploy, Finished, run_pyinfra, vllm_at_boot
 from vengeance.twin.client import Twin
 
 NAME = "bare"
@@ -100,6 +100,6 @@ def deploy(bare_twin: Twin) -> Deploy:
     """Runs pyinfra with the twin's inventory; every run is a process of its own, as a user's is."""
 
     def run(*arguments: str, timeout: float = 900) -> Finished:
-        return run_pyinfra(NAME, *(arguments or ("deploys/vengeance.py", "--yes")), timeout=timeout)
+        return run_pyinfra(NAME, *(arguments or ("deploys/vengeance.py", "--yes")), *vllm_at_boot(), timeout=timeout)
 
     return run

@@ -67,7 +67,9 @@ def test_one_command_brings_up_ollama_and_the_distro(up: None, first: Finished, 
     status = bare_twin.status()
     assert status["distro"]["registered"] == ["Ubuntu-24.04"]
     assert status["wsl"]["running"] == ["Ubuntu-24.04"]
-    assert bare_twin.distro_exec(["systemctl", "is-active", "vllm"]).stdout.decode().strip() == "active"
+    assert (
+        bare_twin.distro_exec(["systemctl", "is-active", "vllm-qwen2.5-coder-32b"]).stdout.decode().strip() == "active"
+    )
     assert set(peer.models()) == {"qwen2.5:72b", "deepseek-r1:32b", "deepseek-coder:33b", "qwen2.5:32b", "qwen2.5:3b"}
 
 

@@ -16,7 +16,7 @@ from pyinfra.api.host import Host as PyinfraHost
 from pyinfra.api.state import State
 from testinfra.host import Host
 
-from tests.twin_deploys import ROOT, TWIN, Deploy, Finished, run_pyinfra
+from tests.twin_deploys import ROOT, TWIN, Deploy, Finished, run_pyinfra, vllm_at_boot
 from vengeance.verify import inventory
 from vengeance.verify.backends import for_testinfra
 
@@ -37,7 +37,7 @@ def run_deploy(inventory_file: Path, request: pytest.FixtureRequest) -> Deploy:
     if distro["rung"] == "none":
         pytest.skip(f"the twin has no distro here: {' '.join(distro['missing'])}")
 
-    return partial(run_pyinfra, "tests")
+    return partial(run_pyinfra, "tests", *vllm_at_boot())
 
 
 @pytest.fixture(scope="session")

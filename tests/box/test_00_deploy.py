@@ -60,7 +60,7 @@ def test_a_plan_of_what_is_there_shows_no_change(deployed: None, run_deploy: Dep
 
 def secrets_of(box: State) -> dict[str, str]:
     found = {"winrm_password": only_host(box, "windows").data.winrm_password}
-    found.update(only_host(box, "wsl").data.vllm_secrets)
+    found["VLLM_API_KEY"] = only_host(box, "wsl").data.vllm_api_key
     return {name: secret.reveal() for name, secret in found.items()}
 
 

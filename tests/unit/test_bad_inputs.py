@@ -175,8 +175,8 @@ def test_all_that_is_wrong_is_told_at_once() -> None:
 
 
 def test_a_typo_in_host_data_or_in_the_groups_of_the_distro_is_found_too() -> None:
-    data = {**DATA["all"], **DATA["wsl"], "wsl_host": "vengeance", "wsl_distro": "Ubuntu", "vlm_flags": {}}
-    with pytest.raises(ValueError, match="There is no setting vlm_flags: did you mean vllm_flags"):
+    data = {**DATA["all"], **DATA["wsl"], "wsl_host": "vengeance", "wsl_distro": "Ubuntu", "vlm_profiles": {}}
+    with pytest.raises(ValueError, match="There is no setting vlm_profiles: did you mean vllm_profiles"):
         settings.check(data, ["wsl"])
 
 

@@ -11,6 +11,7 @@ import pytest
 from pyinfra.api.exceptions import FactProcessError
 
 from vengeance.facts import vllm
+from vengeance.facts.vllm import server
 
 
 def run(command: str) -> list[str]:
@@ -50,18 +51,18 @@ def test_a_description_that_is_none_is_refused(junk: list[str]) -> None:
 
 
 def test_the_state_of_a_server_that_is_not_there(tmp_path: Path) -> None:
-    with patch.multiple(vllm, ENVIRONMENT_FILE=str(tmp_path / "e"), STARTED_WITH_FILE=str(tmp_path / "s")):
-        command = vllm.Server().command(unit="vengeance-none-such.service").get_raw_value()
+    with patch.object(server, "FOLDER", str(tmp_path)):
+        command = vllm.Server().command(profile="none-such").get_raw_value()
     assert vllm.Server().process(run(command)) == vllm.ABSENT
 
 
 def test_the_state_of_the_environment_file(tmp_path: Path) -> None:
-    file, started = tmp_path / "an env", tmp_path / "started with"
+    file, started = tmp_path / "none-such.env", tmp_path / "none-such.started-with"
     file.write_text("A=1\n")
     file.chmod(0o640)
     started.write_text("abc\n")
-    with patch.multiple(vllm, ENVIRONMENT_FILE=str(file), STARTED_WITH_FILE=str(started)):
-        command = vllm.Server().command(unit="vengeance-none-such.service").get_raw_value()
+    with patch.object(server, "FOLDER", str(tmp_path)):
+        command = vllm.Server().command(profile="none-such").get_raw_value()
     found = vllm.Server().process(run(command))
     assert found["environment"] == "91d6a3d55e9fea7911c537afae6607c77fa8bc0f3a76c375e104ac5a8cfa84db"
     assert found["environment_mode"] == "640"

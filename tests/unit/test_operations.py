@@ -26,6 +26,8 @@ from vengeance.facts import windows as windows_facts
 from vengeance.facts import wsl as wsl_facts
 from vengeance.operations import cuda, debian, stage, vllm, windows, wsl
 from vengeance.operations.refusal import refuse
+from vengeance.operations.vllm import running as vllm_running
+from vengeance.operations.vllm import unit as vllm_unit
 from vengeance.powershell import Script
 from vengeance.secret import Secret
 
@@ -382,16 +384,17 @@ def test_only_missing_packages_are_installed() -> None:
 # --- vllm ---------------------------------------------------------------------------------------------------
 
 VENV: dict[str, Any] = {"path": "/home/steam/vllm-env", "user": "steam", "package": "vllm==0.15.1"}
-FLAGS: dict[str, Any] = {
+PROFILE: dict[str, Any] = {
     "model": "Qwen/Qwen2.5-Coder-32B-Instruct-AWQ",
     "quantization": "awq_marlin",
     "host": "0.0.0.0",
     "port": 8080,
-    "gpu-memory-utilization": 0.92,
-    "max-model-len": 2048,
-    "enforce-eager": True,
+    "gpu_memory_utilization": 0.92,
+    "max_model_len": 2048,
+    "enforce_eager": True,
 }
-SERVER: dict[str, Any] = {"path": "/home/steam/vllm-env", "user": "steam", "flags": FLAGS}
+ENABLED = {**PROFILE, "enabled": True}
+SERVER: dict[str, Any] = {"profile": "coder", "settings": ENABLED, "path": "/home/steam/vllm-env", "user": "steam"}
 
 
 def environment_of(packages: dict[str, str]) -> dict[str, Any]:
@@ -489,8 +492,8 @@ class Box:
             self.state["environment_owner"] = "root:root"
         elif words.startswith("install -o root -g root -m 644"):
             self.state["unit"] = hashlib.sha256(self.unchecked.encode()).hexdigest()
-        elif words.startswith("systemctl enable"):
-            self.state["enabled"] = True
+        elif words.startswith(("systemctl enable", "systemctl disable")):
+            self.state["enabled"] = "enable" in words
         elif "systemctl restart" in words:
             self.state["active"] = True
             self.starts += 1
@@ -504,16 +507,18 @@ def test_a_server_is_installed_verified_enabled_and_started_once() -> None:
     verbs = [text.split("/")[0].strip() for text in run.texts]
     order = [text for text in run.texts if text.startswith(("sh -c", "install -o", "systemctl"))]
     assert "systemd-analyze verify" in order[0]
-    assert order[0].endswith(" sh /etc/vllm/to-check/vllm.service")
-    assert order[1].startswith("install -o root -g root -m 644 /etc/vllm/to-check/vllm.service /etc/systemd/system/")
-    assert order[2:4] == ["systemctl daemon-reload", "systemctl enable vllm.service"]
-    assert order[4].endswith(" sh vllm.service 8080 900")
+    assert order[0].endswith(" sh /etc/vllm/to-check/vllm-coder.service")
+    assert order[1].startswith(
+        "install -o root -g root -m 644 /etc/vllm/to-check/vllm-coder.service /etc/systemd/system/"
+    )
+    assert order[2:4] == ["systemctl daemon-reload", "systemctl enable vllm-coder.service"]
+    assert order[4].endswith(" sh vllm-coder.service 8080 900")
     assert "systemctl restart" in order[4]
     assert verbs.index("install -d -o root -g root -m 700") < next(
         i for i, command in enumerate(run.commands) if isinstance(command, FileUploadCommand)
     ), "the folder is closed before anything lies in it"
     again = box.run()
-    assert (again.commands, again.noops, box.starts) == ([], ["vllm.service is as it should be"], 1)
+    assert (again.commands, again.noops, box.starts) == ([], ["vllm-coder.service is as it should be"], 1)
 
 
 @pytest.mark.parametrize(
@@ -532,7 +537,7 @@ def test_a_warning_about_the_unit_is_an_error(tmp_path: Path, said: str, code: i
     )
     program.chmod(0o755)
     finished = subprocess.run(
-        ["sh", "-c", vllm._VERIFY, "sh", "/a/vllm.service"],
+        ["sh", "-c", vllm_unit._VERIFY, "sh", "/a/vllm.service"],
         env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
         capture_output=True,
         text=True,
@@ -572,7 +577,7 @@ esac""",
         (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
         (tmp_path / name).chmod(0o755)
     finished = subprocess.run(
-        ["sh", "-c", vllm._RESTART, "sh", "vllm.service", "8080", "2"],
+        ["sh", "-c", vllm_running._RESTART, "sh", "vllm.service", "8080", "2"],
         env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
         capture_output=True,
         text=True,
@@ -584,16 +589,16 @@ esac""",
 
 
 def test_nothing_in_the_unit_holds_up_the_start_of_the_distro() -> None:
-    unit = uploaded(Box().run(), "/etc/vllm/to-check/vllm.service")
+    unit = uploaded(Box().run(), "/etc/vllm/to-check/vllm-coder.service")
     assert "ExecStartP" not in unit
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        {"flags": {**FLAGS, "max-model-len": 4096}},
+        {"settings": {**ENABLED, "max_model_len": 4096}},
         {"variables": {"HF_HOME": "/data"}},
-        {"secrets": {"HF_TOKEN": Secret.of("hf_secret")}},
+        {"api_key": Secret.of("sk_secret")},
     ],
 )
 def test_a_server_is_restarted_once_when_what_it_is_started_with_changed(change: dict[str, Any]) -> None:
@@ -612,6 +617,21 @@ def test_a_server_is_restarted_when_its_packages_changed() -> None:
     assert box.starts == 2
 
 
+def test_a_server_that_is_not_enabled_is_installed_and_left_as_it_is() -> None:
+    box = Box()
+    texts = box.run(settings=PROFILE).texts
+    assert any("systemd-analyze verify" in text for text in texts)
+    assert not any("enable" in text or "restart" in text for text in texts)
+    assert box.run(settings=PROFILE).noops == ["vllm-coder.service is as it should be"]
+
+
+def test_a_server_that_runs_is_restarted_when_it_changed_although_it_is_not_enabled() -> None:
+    box = Box()
+    box.run()
+    box.run(settings={**PROFILE, "max_model_len": 4096})
+    assert (box.starts, box.state["enabled"]) == (2, False)
+
+
 def test_a_server_that_stopped_is_started() -> None:
     box = Box()
     box.run()
@@ -624,7 +644,7 @@ def test_a_deploy_that_was_cut_before_the_restart_restarts_the_next_time() -> No
     box = Box()
     box.run()
     before = box.state["started_with"]
-    changed = {"flags": {**FLAGS, "max-model-len": 4096}}
+    changed = {"settings": {**ENABLED, "max_model_len": 4096}}
     box.run(**changed)
     box.state["started_with"] = before
     box.run(**changed)
@@ -637,18 +657,18 @@ def test_an_open_environment_file_is_closed() -> None:
     box.state["environment_mode"] = "644"
     assert box.run().texts == [
         "install -d -o root -g root -m 700 /etc/vllm",
-        "chown root:root /etc/vllm/vllm.env",
-        "chmod 600 /etc/vllm/vllm.env",
+        "chown root:root /etc/vllm/coder.env",
+        "chmod 600 /etc/vllm/coder.env",
     ]
 
 
 def test_without_systemd_a_server_is_verified_and_enabled_but_not_started() -> None:
     box = Box()
-    texts = box.run(running=False).texts
+    texts = box.run(systemd=False).texts
     assert any("systemd-analyze verify" in text for text in texts)
-    assert "systemctl enable vllm.service" in texts
+    assert "systemctl enable vllm-coder.service" in texts
     assert not any("restart" in text or "daemon-reload" in text for text in texts)
-    assert box.run(running=False).commands == []
+    assert box.run(systemd=False).commands == []
 
 
 def test_the_unit_has_the_flags_and_no_secret() -> None:
@@ -656,36 +676,34 @@ def test_the_unit_has_the_flags_and_no_secret() -> None:
         vllm.server,
         {vllm_facts.Environment: environment_of({})},
         **SERVER,
-        secrets={"HF_TOKEN": Secret.of("hf_secret"), "VLLM_API_KEY": Secret.of('a"b$c\\d')},
+        api_key=Secret.of('a"b$c\\d'),
     )
-    unit = uploaded(run, "/etc/vllm/to-check/vllm.service")
+    unit = uploaded(run, "/etc/vllm/to-check/vllm-coder.service")
     command = unit[unit.index("ExecStart=") :].split("\n\n")[0].replace("\\\n", " ").split("\n")[0]
     assert command.split() == [
-        "ExecStart=/home/steam/vllm-env/bin/python", "-m", "vllm.entrypoints.openai.api_server",
-        "--model", "Qwen/Qwen2.5-Coder-32B-Instruct-AWQ", "--quantization", "awq_marlin", "--host", "0.0.0.0",
-        "--port", "8080", "--gpu-memory-utilization", "0.92", "--max-model-len", "2048", "--enforce-eager",
+        "ExecStart=/home/steam/vllm-env/bin/vllm", "serve", PROFILE["model"],
+        "--quantization", "awq_marlin", "--host", "0.0.0.0", "--port", "8080",
+        "--gpu-memory-utilization", "0.92", "--max-model-len", "2048", "--enforce-eager",
     ]  # fmt: skip
     lines = unit.splitlines()
     assert "User=steam" in lines
     assert "Restart=always" in lines
-    assert "EnvironmentFile=/etc/vllm/vllm.env" in lines
+    assert "EnvironmentFile=/etc/vllm/coder.env" in lines
     assert any(line.startswith("Environment=PATH=") and line.endswith(":/usr/lib/wsl/lib") for line in lines)
-    assert "hf_secret" not in unit
-    variables = uploaded(run, "/etc/vllm/vllm.env")
-    assert 'HF_TOKEN="hf_secret"\n' in variables
+    assert 'a"b' not in unit
+    variables = uploaded(run, "/etc/vllm/coder.env")
     assert 'VLLM_API_KEY="a\\"b\\$c\\\\d"\n' in variables
-    assert not any("hf_secret" in text for text in [*run.texts, *run.logged, *run.noops])
+    assert not any('a"b' in text for text in [*run.texts, *run.logged, *run.noops])
 
 
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ({"flags": {"model": "m"}}, "name no port"),
-        ({"flags": {**FLAGS, "max-model-length": 1}}, "no flag --max-model-length. The nearest one is --max-model-len"),
-        ({"flags": {**FLAGS, "api-key": "x"}}, "Use VLLM_API_KEY instead"),
-        ({"secrets": {"HF_TOKEN": "plain"}}, "HF_TOKEN is a secret"),
+        ({"settings": {"model": "m"}}, "coder names no port"),
+        ({"settings": {**PROFILE, "max_model_length": 1}}, "no field max_model_length: did you mean max_model_len"),
+        ({"settings": {**PROFILE, "flags": {"api-key": "x"}}}, "Use VLLM_API_KEY instead"),
         ({"variables": {"A-B": "1"}}, "no name of an environment variable"),
-        ({"unit": "vllm"}, "no name of a unit"),
+        ({"profile": "../vllm"}, "no name of a profile"),
         ({"user": "root; reboot"}, "no name of a Linux user"),
     ],
 )
@@ -696,28 +714,28 @@ def test_wrong_arguments_of_a_server_are_refused(arguments: dict[str, Any], sent
 
 def test_a_secret_with_a_line_break_is_refused_without_showing_it() -> None:
     with pytest.raises(OperationValueError) as caught:
-        run_operation(vllm.server, {}, **SERVER, secrets={"HF_TOKEN": Secret.of("hf_\nsecret")})
+        run_operation(vllm.server, {}, **SERVER, api_key=Secret.of("sk_\nsecret"))
     assert "secret" not in str(caught.value)
 
 
 def test_health_is_asked_only_when_the_deploy_runs() -> None:
     facts = {vllm_facts.Health: False}
-    assert run_operation(vllm.healthy, facts, StateStage.Prepare, port=8080).commands == []
-    assert "journalctl -u vllm" in refusal(run_operation(vllm.healthy, facts, port=8080))
-    assert run_operation(vllm.healthy, {vllm_facts.Health: True}, port=8080).commands == []
+    assert run_operation(vllm.healthy, facts, StateStage.Prepare, port=8080, profile="coder").commands == []
+    assert "journalctl -u vllm-coder" in refusal(run_operation(vllm.healthy, facts, port=8080, profile="coder"))
+    assert run_operation(vllm.healthy, {vllm_facts.Health: True}, port=8080, profile="coder").commands == []
 
 
 @pytest.mark.parametrize(("active", "answers"), [(True, True), (False, False)])
 def test_a_server_that_loads_is_waited_for_as_long_as_it_runs(
     monkeypatch: pytest.MonkeyPatch, active: bool, answers: bool
 ) -> None:
-    monkeypatch.setattr(vllm, "_POLL_SECONDS", 0.01)
+    monkeypatch.setattr(vllm_running, "_POLL_SECONDS", 0.01)
     asked = iter([False, True])
     facts = {
         vllm_facts.Health: lambda port: next(asked),
-        vllm_facts.Server: lambda unit: {**vllm_facts.ABSENT, "active": active},
+        vllm_facts.Server: lambda profile: {**vllm_facts.ABSENT, "active": active},
     }
-    run = run_operation(vllm.healthy, facts, port=8080, timeout=30)
+    run = run_operation(vllm.healthy, facts, port=8080, profile="coder", timeout=30)
     assert (run.commands == []) is answers
     assert bool(run.logged) is answers
 

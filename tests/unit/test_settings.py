@@ -10,7 +10,7 @@ import pytest
 from pyinfra.api.exceptions import OperationValueError
 
 from tests.unit.operation_runs import Run, no_connection
-from vengeance.box import cuda, python_packages, vllm_flags, wsl_conf
+from vengeance.box import cuda, python_packages, vllm_profiles, wsl_conf
 from vengeance.operations.settings import check, check_folder
 from vengeance.operations.windows import check_variables
 from vengeance.secret import Secret
@@ -18,8 +18,10 @@ from vengeance.verify import inventory
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = inventory.group_data(ROOT / "group_data")
-# And "get", by which those that need not be there are read.
-FROM_THE_CONNECTORS = {"wsl_host", "wsl_distro", "get"}
+CHOSEN = "qwen2.5-coder-32b"
+CODER = DATA["wsl"]["vllm_profiles"][CHOSEN]
+# And two methods: ``get`` for those that need not be there, ``dict`` for all.
+FROM_THE_CONNECTORS = {"wsl_host", "wsl_distro", "get", "dict"}
 
 
 def settings() -> list[tuple[str, str]]:
@@ -61,7 +63,10 @@ def test_the_settings_pass_our_own_checks() -> None:
     assert wsl["vllm_path"].startswith(f"/home/{DATA['all']['linux_user']}/")
     assert cuda.toolkit_package(wsl["cuda_toolkit_version"]) == "cuda-toolkit-12-4"
     assert cuda.breakers(wsl["vllm_system_packages"]) == {}
-    assert "--port 8080" in " ".join(vllm_flags.arguments(wsl["vllm_flags"], wsl["vllm_version"]))
+    for name, fields in wsl["vllm_profiles"].items():
+        profile = vllm_profiles.parse(name, fields, wsl["vllm_version"])
+        assert "--port 8080" in " ".join(vllm_profiles.arguments(profile, wsl["vllm_version"]))
+        assert not profile.enabled, "Ollama has the card until somebody wants otherwise"
     requirement = python_packages.parse_requirement(wsl["vllm_package"])
     assert str(requirement.specifier) == f"=={wsl['vllm_version']}"
 
@@ -86,17 +91,36 @@ def test_the_settings_as_shipped_pass_the_check_that_every_deploy_begins_with() 
 @pytest.mark.parametrize(
     ("changed", "sentence"),
     [
-        ({"vllm_flags": {"port": 8080, "max-model-length": 1}}, "vllm_flags: vLLM has no flag --max-model-length"),
-        ({"vllm_flags": {"model": "m"}}, "vllm_flags: the port is missing"),
-        ({"vllm_flags": "abc"}, "vllm_flags has the wrong kind of value 'abc': str is not a dict"),
+        (
+            {"vllm_profiles": {CHOSEN: {**CODER, "flags": {"max-model-length": 1}}}},
+            "no flag --max-model-length",
+        ),
+        ({"vllm_profiles": {CHOSEN: {"model": "m"}}}, "qwen2.5-coder-32b names no port"),
+        ({"vllm_profiles": "abc"}, "vllm_profiles has the wrong kind of value 'abc': str is not a dict"),
+        (
+            {"vllm_profiles": {CHOSEN: {**CODER, "max_seqs": 1}}},
+            "has no field max_seqs: did you mean max_num_seqs",
+        ),
+        (
+            {"vllm_profiles": {CHOSEN: {**CODER, "max_model_len": "2k"}}},
+            "wrong kind of value '2k': it is a whole",
+        ),
+        (
+            {"vllm_profiles": {CHOSEN: {**CODER, "flags": {"port": 1}}}},
+            "port among its flags: it is a field",
+        ),
+        ({"vllm_profiles": {name: {**CODER, "enabled": True} for name in ("a", CHOSEN)}}, "both enabled"),
+        ({"vllm_profile": "qwen"}, "there is no profile 'qwen' among vllm_profiles; there are qwen2.5-coder-32b"),
+        ({"vllm_device": "gpu"}, "vllm_device is 'cuda' or 'cpu', not 'gpu'"),
         ({"cuda_toolkit_version": "twelve"}, "cuda_toolkit_version: .* as in 12-4, not 'twelve'"),
         ({"cuda_toolkit_version": 12.4}, "cuda_toolkit_version has the wrong kind of value 12.4"),
         ({"wsl_conf": {"boot": {"sytemd": True}}}, "wsl_conf: .* did you mean systemd"),
         ({"systemd": "no"}, "systemd has the wrong kind of value 'no'"),
         ({"linux_user": "Big User"}, "linux_user: 'Big User' is no name of a Linux user"),
         ({"vllm_version": "0.22.0"}, "vllm==0.15.1 is installed, and vllm_version has the flags checked for 0.22.0"),
-        ({"vllm_secrets": {"HF_TOKEN": "hf_plain"}}, "HF_TOKEN is a secret: give it as Secret.from_environment"),
-        ({"vllm_secrets": {"HF_TOKEN": Secret.from_environment("NOT_SET_HERE")}}, "NOT_SET_HERE is not set"),
+        ({"vllm_api_key": "sk-plain"}, "vllm_api_key: it is 'generated', None, or a Secret"),
+        ({"vllm_api_key": Secret.from_environment("NOT_SET_HERE")}, "NOT_SET_HERE is not set"),
+        ({"vllm_hf_home": "models"}, "vllm_hf_home is the full path"),
         ({"vllm_start_timeout": 0}, "vllm_start_timeout is a number of seconds, not 0"),
     ],
 )

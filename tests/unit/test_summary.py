@@ -93,7 +93,7 @@ def test_the_summary_tells_changes_and_times_by_stage() -> None:
 def test_the_lines_to_try_are_commands_with_the_boxs_address() -> None:
     lines = summary.to_try("100.98.226.75", WINDOWS, DISTRO)
     assert lines[0] == "curl http://100.98.226.75:11434/api/version"
-    assert "curl http://100.98.226.75:8080/v1/models" in lines
+    assert 'curl -H "Authorization: Bearer $VLLM_API_KEY" http://100.98.226.75:8080/v1/models' in lines
     for line in lines:
         assert shlex.split(line)[0] == "curl"
     chat = shlex.split(lines[1])
@@ -109,9 +109,9 @@ def test_what_cannot_be_reached_is_not_offered() -> None:
     assert len(summary.to_try("a", {**WINDOWS, "ollama_models": []}, None)) == 1
 
 
-def test_a_key_is_named_and_never_shown() -> None:
-    lines = summary.to_try("a", WINDOWS, {**DISTRO, "vllm_secrets": {"VLLM_API_KEY": object()}})
-    assert lines[-1] == 'curl -H "Authorization: Bearer $VLLM_API_KEY" http://a:8080/v1/models'
+def test_no_key_is_named_where_none_is_asked_for() -> None:
+    lines = summary.to_try("a", WINDOWS, {**DISTRO, "vllm_api_key": None})
+    assert lines[-1] == "curl http://a:8080/v1/models"
 
 
 def test_what_is_left_for_a_person_follows_the_settings() -> None:

@@ -59,11 +59,14 @@ def _cuda(settings: Mapping[str, Any]) -> str:
 
 
 def _vllm(settings: Mapping[str, Any]) -> str:
-    flags = settings["vllm_flags"]
-    runs = "keeps its server running" if settings["systemd"] else "installs the unit of its server"
+    profiles = settings["vllm_profiles"]
+    started = [name for name, fields in profiles.items() if fields.get("enabled") and settings["systemd"]]
+    runs = (
+        f"starts {_list(started)}" if started else "starts none: that is what `python -m vengeance mode batch` is for"
+    )
     return (
-        f"installs {settings['vllm_package']} into {settings['vllm_path']} and {runs}: {flags.get('model')} on port "
-        f"{flags.get('port')}. The first start downloads the model."
+        f"installs {settings['vllm_package']} into {settings['vllm_path']} and a systemd unit for each of "
+        f"{_count(list(profiles), 'profile')} ({_list(list(profiles))}), and {runs}."
     )
 
 
@@ -81,7 +84,7 @@ def _verify(settings: Mapping[str, Any]) -> str:
 
 
 def _verify_distro(settings: Mapping[str, Any]) -> str:
-    return "asks the server whether it answers, and waits while it loads its model. It changes nothing."
+    return "asks a vLLM server that runs whether it answers, and waits while it loads its model. It changes nothing."
 
 
 SENTENCES: dict[str, dict[str, Sentence]] = {

@@ -73,11 +73,11 @@ def _ollama_lines(address: str, settings: Mapping[str, Any]) -> Iterator[str]:
 def _vllm_lines(address: str, windows: Mapping[str, Any], distro: Mapping[str, Any] | None) -> Iterator[str]:
     if distro is None or not distro["systemd"]:
         return
-    port = distro["vllm_flags"].get("port")
+    port = distro["vllm_profiles"][distro["vllm_profile"]]["port"]
     if windows["expose"] == "none" or port not in windows["exposed_ports"]:
         return
     url = f"http://{_in_url(address)}:{port}"
-    key = ' -H "Authorization: Bearer $VLLM_API_KEY"' if "VLLM_API_KEY" in distro["vllm_secrets"] else ""
+    key = ' -H "Authorization: Bearer $VLLM_API_KEY"' if distro["vllm_api_key"] else ""
     yield f"curl{key} {url}/v1/models"
 
 
@@ -119,8 +119,8 @@ def left_to_do(
         )
     if distro is not None and windows["ollama_models"]:
         sentences.append(
-            "Ollama and vLLM share one card: stop vLLM in the distro (systemctl stop vllm) before a large model of "
-            "Ollama, and leave Ollama idle before vLLM starts."
+            "Ollama and vLLM share one card, and Ollama has it now: `python -m vengeance mode batch` gives it to vLLM, "
+            "`mode interactive` gives it back."
         )
     return sentences
 

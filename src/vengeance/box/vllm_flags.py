@@ -15,7 +15,7 @@ from typing import TypeAlias
 
 from vengeance.box import versions
 
-Value: TypeAlias = "str | bool | int | float | Sequence[str]"
+Value: TypeAlias = str | bool | int | float | Sequence[str]
 
 _LENGTH = re.compile(r"auto|-1|\d+|\d+[KMGT]|\d+(\.\d+)?[kmgt]")
 SECRET_FLAGS = {

@@ -6,7 +6,7 @@ a misspelled flag of vLLM would be found after the packages are installed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from vengeance.box import (
     ollama_environment,
     python_packages,
     systemd_unit,
-    vllm_flags,
+    vllm_profiles,
     windows_settings,
     wsl_conf,
 )
@@ -81,9 +81,12 @@ _WSL: dict[str, Any] = {
     "vllm_package": str,
     "vllm_version": str,
     "vllm_pip_arguments": list[str],
-    "vllm_flags": dict[str, str | bool | int | float | list[str] | None],
+    "vllm_profiles": dict[str, dict[str, object]],
+    "vllm_profile": str,
+    "vllm_device": str,
+    "vllm_api_key": Secret | str | None,
+    "vllm_hf_home": str,
     "vllm_variables": dict[str, str],
-    "vllm_secrets": dict[str, object],
     "vllm_start_timeout": int,
 }
 # How a person calls the simple kinds; for the others the checker's own words say where in the value it is.
@@ -173,9 +176,9 @@ def _misfits(settings: Mapping[str, Any], shapes: Mapping[str, Any]) -> Iterator
             yield f"{name} is not set."
             continue
         value = settings[name]
-        if name == "task_password" and isinstance(value, str):
+        if name in ("task_password", "vllm_hf_token") and isinstance(value, str):
             yield (
-                "task_password is a plain text, which pyinfra prints in debug-inventory and logs: give it as "
+                f"{name} is a plain text, which pyinfra prints in debug-inventory and logs: give it as "
                 'Secret.from_environment("NAME") (from vengeance.secret import Secret).'
             )
             continue
@@ -226,9 +229,10 @@ def _wsl(settings: Mapping[str, Any]) -> Iterator[str]:
         "wsl_conf": lambda: wsl_conf.check(settings["wsl_conf"]),
         "cuda_toolkit_version": lambda: cuda.toolkit_package(settings["cuda_toolkit_version"]),
         "vllm_package": lambda: _package(settings["vllm_package"], settings["vllm_version"]),
-        "vllm_flags": lambda: vllm_flags.arguments(settings["vllm_flags"], settings["vllm_version"]),
+        "vllm_profiles": lambda: vllm_profiles.check(settings["vllm_profiles"], settings["vllm_version"]),
+        "vllm_profile": lambda: vllm_profiles.check_chosen(settings["vllm_profile"], settings["vllm_profiles"]),
         "vllm_variables": lambda: systemd_unit.variables(settings["vllm_variables"]),
-        "vllm_secrets": lambda: systemd_unit.variables(revealed(settings["vllm_secrets"])),
+        "vllm_api_key": lambda: _api_key(settings["vllm_api_key"]),
     }
     if not USER.fullmatch(settings["linux_user"]):
         yield f"linux_user: {settings['linux_user']!r} is no name of a Linux user."
@@ -239,10 +243,36 @@ def _wsl(settings: Mapping[str, Any]) -> Iterator[str]:
             one()
         except ValueError as error:
             yield f"{name}: {str(error).rstrip('.')}."
-    if settings["vllm_flags"].get("port") is None:
-        yield "vllm_flags: the port is missing, and the server's health is asked for there."
+    if settings["vllm_device"] not in ("cuda", "cpu"):
+        yield f"vllm_device is 'cuda' or 'cpu', not {settings['vllm_device']!r}."
+    if not settings["vllm_hf_home"].startswith("/"):
+        yield f"vllm_hf_home is the full path of a folder in the distro, not {settings['vllm_hf_home']!r}."
     if settings["vllm_start_timeout"] < 1:
         yield f"vllm_start_timeout is a number of seconds, not {settings['vllm_start_timeout']}."
+
+
+def _api_key(key: object) -> None:
+    if isinstance(key, Secret):
+        systemd_unit.variables(revealed({"VLLM_API_KEY": key}))
+    elif key not in (None, "generated"):
+        # What is there may be the key itself, so it is not shown.
+        raise ValueError(
+            "it is 'generated', None, or a Secret (from vengeance.secret import Secret), and no plain text"
+        )
+
+
+def ports_at_boot(distros: Iterable[Mapping[str, Any]]) -> set[int]:
+    """Return the ports of the vLLM servers that start by themselves.
+
+    + distros: the settings of hosts in the group ``wsl``
+    """
+    return {
+        fields["port"]
+        for settings in distros
+        if settings["systemd"]
+        for fields in settings["vllm_profiles"].values()
+        if fields.get("enabled")
+    }
 
 
 def _package(package: str, version: str) -> None:

@@ -1,65 +1,12 @@
-"""Facts of the vLLM server in a distro."""
+"""The systemd unit of a vLLM server, and whether it answers."""
 
 from __future__ import annotations
 
-import json
 from typing import TypedDict
 
 from pyinfra.api.command import QuoteString, StringCommand
 from pyinfra.api.exceptions import FactProcessError
 from pyinfra.api.facts import FactBase
-from typeguard import CollectionCheckStrategy, TypeCheckError, check_type
-
-
-class EnvironmentState(TypedDict):
-    """A Python environment; ``packages`` is name -> version."""
-
-    python: str
-    owner: str
-    packages: dict[str, str]
-
-
-# pip writes RECORD last: a package without one was cut short while it was installed.
-_DESCRIBE = (
-    "import importlib.metadata, json, os, platform, pwd, sys; "
-    "print(json.dumps({'python': platform.python_version(), "
-    "'owner': pwd.getpwuid(os.stat(sys.prefix).st_uid).pw_name, "
-    "'packages': {d.metadata['Name']: d.version for d in importlib.metadata.distributions() "
-    "if d.read_text('RECORD')}}))"
-)
-
-
-def parse_environment(output: list[str]) -> EnvironmentState:
-    """Read what the environment's own Python printed about it.
-
-    Raises FactProcessError for anything but one JSON object of that shape.
-    """
-    text = "\n".join(output)
-    try:
-        return check_type(
-            json.loads(text), EnvironmentState, collection_check_strategy=CollectionCheckStrategy.ALL_ITEMS
-        )
-    except (ValueError, TypeCheckError) as error:
-        raise FactProcessError(f"The Python environment described itself as {text[:200]!r}: {error}") from error
-
-
-class Environment(FactBase["EnvironmentState | None"]):
-    """Returns the Python, the owner and the packages of an environment (venv), None when none is at the path.
-
-    + path: folder of the environment
-
-    .. code:: python
-
-        {"python": "3.12.3", "owner": "steam", "packages": {"pip": "24.0", "vllm": "0.15.1"}}
-    """
-
-    def command(self, path: str) -> StringCommand:
-        python = QuoteString(f"{path}/bin/python")
-        # -I: neither the environment's variables nor the working folder can change what is imported.
-        return StringCommand("if [ -x", python, "]; then", python, "-I -c", QuoteString(_DESCRIBE), "; fi")
-
-    def process(self, output: list[str]) -> EnvironmentState | None:
-        return parse_environment(output)
 
 
 class ServerState(TypedDict):
@@ -85,8 +32,17 @@ ABSENT: ServerState = {
 }
 FOLDER = "/etc/vllm"
 """Mode 700: what is in it can hold secrets."""
-ENVIRONMENT_FILE = f"{FOLDER}/vllm.env"
-STARTED_WITH_FILE = f"{FOLDER}/started-with"
+
+
+def environment_file(profile: str) -> str:
+    """Return the file with the variables of a profile's server; root's, mode 600."""
+    return f"{FOLDER}/{profile}.env"
+
+
+def started_with_file(profile: str) -> str:
+    """Return the file with the fingerprint of what a profile's server was started with."""
+    return f"{FOLDER}/{profile}.started-with"
+
 
 _READ = """\
 unit=$1 environment=$2 started_with=$3
@@ -134,9 +90,9 @@ def parse_server(output: list[str]) -> ServerState:
 
 
 class Server(FactBase[ServerState]):
-    """Returns what is installed of a systemd unit and whether it runs; reads files that only root can read.
+    """Returns what is installed of a profile's unit and whether it runs; reads files that only root can read.
 
-    + unit: name of the unit
+    + profile: name of the profile
 
     .. code:: python
 
@@ -146,14 +102,14 @@ class Server(FactBase[ServerState]):
             "environment_mode": "600",
             "environment_owner": "root:root",
             "started_with": "fd61a03a...",
-            "enabled": True,
+            "enabled": False,
             "active": True,
         }
     """
 
-    def command(self, unit: str) -> StringCommand:
-        arguments = [QuoteString(text) for text in (_READ, "sh", unit, ENVIRONMENT_FILE, STARTED_WITH_FILE)]
-        return StringCommand("sh -c", *arguments)
+    def command(self, profile: str) -> StringCommand:
+        files = (f"vllm-{profile}.service", environment_file(profile), started_with_file(profile))
+        return StringCommand("sh -c", *(QuoteString(text) for text in (_READ, "sh", *files)))
 
     @staticmethod
     def default() -> ServerState:
@@ -161,6 +117,34 @@ class Server(FactBase[ServerState]):
 
     def process(self, output: list[str]) -> ServerState:
         return parse_server(output)
+
+
+# Those of a profile have a "-" in their names; vllm.service is the one of an older deploy, or somebody's own.
+_UNITS = """\
+cd /etc/systemd/system && for unit in vllm-*.service vllm.service; do
+  if [ -f "$unit" ] && head -n 1 -- "$unit" | grep -q '^# Managed by vengeance:'; then echo "$unit"; fi
+done
+:
+"""
+
+
+class Units(FactBase[list[str]]):
+    """Returns the names of the units of vLLM that a deploy of ours has written.
+
+    .. code:: python
+
+        ["vllm-qwen2.5-coder-32b.service"]
+    """
+
+    def command(self) -> StringCommand:
+        return StringCommand("sh -c", QuoteString(_UNITS))
+
+    @staticmethod
+    def default() -> list[str]:
+        return []
+
+    def process(self, output: list[str]) -> list[str]:
+        return output
 
 
 class Health(FactBase[bool]):

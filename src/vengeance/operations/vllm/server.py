@@ -1,0 +1,138 @@
+"""vLLM servers as systemd units, one for each profile."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping, Sequence
+from typing import Any
+
+from pyinfra.api.command import PyinfraCommand, QuoteString, StringCommand
+from pyinfra.api.operation import operation
+from pyinfra.context import host
+
+from vengeance.box import systemd_unit, vllm_profiles
+from vengeance.facts.vllm import Environment, Server, Units, environment_file, started_with_file
+from vengeance.operations.refusal import checked
+from vengeance.operations.templates import rendered
+from vengeance.operations.vllm.environment import check_place
+from vengeance.operations.vllm.running import restart
+from vengeance.operations.vllm.unit import enable, fingerprint, put_unit, put_variables
+from vengeance.secret import Secret
+
+
+def revealed(secrets: Mapping[str, Secret] | None) -> dict[str, str]:
+    """Return the secrets themselves; ValueError with a sentence for one that is none, or cannot be read."""
+    for name, value in (secrets or {}).items():
+        if not isinstance(value, Secret):
+            raise ValueError(f"{name} is a secret: give it as Secret.from_environment, from_file or from_keyring.")
+    return {name: value.reveal() for name, value in (secrets or {}).items()}
+
+
+@operation()
+def server(
+    profile: str,
+    settings: Mapping[str, Any],
+    path: str,
+    user: str,
+    profiles: Sequence[str] = (),
+    version: str | None = None,
+    variables: dict[str, str] | None = None,
+    api_key: Secret | str | None = None,
+    hf_home: str | None = None,
+    device: str = "cuda",
+    systemd: bool = True,
+    start_timeout: int = 900,
+    template: str = "templates/vllm.service.j2",
+    variables_template: str = "templates/vllm.env.j2",
+) -> Generator[PyinfraCommand, None, None]:
+    """
+    Keep the vLLM server of a profile as a systemd unit, ``vllm-PROFILE.service``.
+
+    + profile: name of the profile
+    + settings: its fields, those of ``vengeance.box.vllm_profiles.Profile``
+    + path: folder of the Python environment that has vLLM
+    + user: who runs it
+    + profiles: names of all profiles; one card holds one of them, so the start of one stops the others
+    + version: vLLM's version, for the check of the flags
+    + variables: environment variables of the server; those of the profile win
+    + api_key: the key that clients must send, as a Secret
+    + hf_home: folder that models are kept in (HF_HOME)
+    + device: what it computes on: ``cuda`` is the card of the box
+    + systemd: whether units can be started; False only installs them
+    + start_timeout: seconds until a started server must answer /health, loading the model included
+    + template, variables_template: Jinja templates, relative to the folder that pyinfra runs in
+
+    Variables and secrets go to a file that only root can read. A new unit is verified on the box before it replaces
+    the old one. A server whose profile is enabled is started; another one is left as it is, started or not. One that
+    runs is restarted when its unit, its variables or its packages differ from those that it was started with.
+
+    **Example:**
+
+    .. code:: python
+
+        vllm.server(
+            name="vLLM server",
+            profile="qwen2.5-coder-32b",
+            settings={"model": "Qwen/Qwen2.5-Coder-32B-Instruct-AWQ", "port": 8080},
+            path="/home/steam/vllm-env",
+            user="steam",
+        )
+    """
+    check_place(path, user)
+    declared = checked(lambda: vllm_profiles.parse(profile, settings, version))
+    plain = {**({"HF_HOME": hf_home} if hf_home else {}), **(variables or {}), **declared.variables}
+    secrets = checked(lambda: revealed({"VLLM_API_KEY": api_key} if isinstance(api_key, Secret) else {}))
+    quoted = checked(lambda: systemd_unit.variables({**plain, **secrets}))
+    words = checked(lambda: vllm_profiles.arguments(declared, version))
+    command = checked(lambda: systemd_unit.lines([f"{path}/bin/vllm", "serve", *words]))
+    file = environment_file(profile)
+    environment_text = rendered(variables_template, {"variables": quoted})
+    others = vllm_profiles.units([name for name in profiles if name != profile])
+    data = {"profile": declared, "path": path, "user": user, "device": device, "command": command, "others": others}
+    unit_text = rendered(template, {**data, "environment_file": file})
+
+    found = host.get_fact(Server, profile=profile)
+    pending = [
+        *put_variables(environment_text, file, found),
+        *put_unit(unit_text, declared.unit, found, reload=systemd),
+        *enable(declared, found),
+    ]
+    yield from pending
+    installed = host.get_fact(Environment, path=path, _su_user=user, _su_shell="/bin/sh")
+    wanted = fingerprint(unit_text, environment_text, installed["packages"] if installed else {})
+    stale = found["active"] and found["started_with"] != wanted
+    if systemd and (stale or (declared.enabled and not found["active"])):
+        was = "runs with what stood there before" if found["active"] else "does not run"
+        host.log(f"unit {declared.unit}: {was} -> started, and answers on port {declared.port}")
+        yield from restart(declared.unit, declared.port, start_timeout, started_with_file(profile), wanted)
+    elif not pending:
+        host.noop(f"{declared.unit} is as it should be")
+
+
+@operation()
+def no_other_servers(profiles: Sequence[str], systemd: bool = True) -> Generator[PyinfraCommand, None, None]:
+    """
+    Remove the units of profiles that are not declared any more, stopped first; the models stay.
+
+    + profiles: names of those that are declared
+    + systemd: whether units can be stopped
+
+    Only units that a deploy of ours has written are looked at.
+
+    **Example:**
+
+    .. code:: python
+
+        vllm.no_other_servers(name="No other servers", profiles=["qwen2.5-coder-32b"])
+    """
+    old = [unit for unit in host.get_fact(Units) if unit not in vllm_profiles.units(profiles)]
+    if not old:
+        host.noop("there is no unit of another profile")
+        return
+    for unit in old:
+        host.log(f"unit {unit}: as it was -> (removed)")
+        name = unit.removesuffix(".service").removeprefix("vllm-")
+        yield StringCommand("systemctl disable", "--now" if systemd else "", QuoteString(unit))
+        files = (f"/etc/systemd/system/{unit}", environment_file(name), started_with_file(name))
+        yield StringCommand("rm -f --", *(QuoteString(file) for file in files))
+    if systemd:
+        yield StringCommand("systemctl daemon-reload")
