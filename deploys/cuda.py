@@ -1,12 +1,21 @@
-"""NVIDIA's package source for WSL and the CUDA toolkit; the driver is the one of Windows."""
+"""The card of Windows in the distro, then the CUDA toolkit from NVIDIA's packages for WSL; no driver is installed."""
 
-from pyinfra import host
+from pyinfra import host, inventory
 
-from vengeance.operations import cuda, settings
+from vengeance.operations import cuda, settings, stage
 
 settings.check_host()
 
-if "wsl" in host.groups and host.data.cuda_toolkit:
-    cuda.keyring(name="NVIDIA's package source")
+if "wsl" in host.groups:
+    sides = [each for each in inventory.get_group("windows", default=[]) if stage.same_machine(host, each)]
 
-    cuda.toolkit(name="CUDA toolkit", version=host.data.cuda_toolkit_version)
+    cuda.passthrough(
+        name="The card of Windows reaches the distro",
+        driver=sides[0].data.driver_lowest if sides else "0",
+        card=sides[0].data.gpu_name if sides else "",
+    )
+
+    if host.data.cuda_toolkit:
+        cuda.keyring(name="NVIDIA's package source")
+
+        cuda.toolkit(name="CUDA toolkit", version=host.data.cuda_toolkit_version)

@@ -24,6 +24,7 @@ from tests.unit.operation_runs import Run, no_connection, run_operation
 from vengeance.facts import vllm as vllm_facts
 from vengeance.facts import windows as windows_facts
 from vengeance.facts import wsl as wsl_facts
+from vengeance.facts.cuda import Nvcc
 from vengeance.operations import cuda, debian, stage, vllm, windows, wsl
 from vengeance.operations.refusal import refuse
 from vengeance.operations.vllm import running as vllm_running
@@ -316,15 +317,18 @@ def test_the_toolkit_is_installed_once_after_a_fresh_look(version: str) -> None:
     assert "apt-get update" in run.texts[1]
     assert "cuda-toolkit-12-4" in run.texts[-1]
     assert "--no-install-recommends" in run.texts[-1]
-    there = {DebPackages: {"cuda-toolkit-12-4": {"12.4.1-1"}}}
+    there = {DebPackages: {"cuda-toolkit-12-4": {"12.4.1-1"}}, Nvcc: NVCC}
     assert run_operation(cuda.toolkit, there, version=version).commands == []
 
 
+NVCC = "/usr/local/cuda-12.4/bin/nvcc"
 BREAKERS = [
     "cuda",
     "cuda-12-4",
     "cuda-drivers",
     "cuda-drivers-550",
+    "libcuda1",
+    "libnvidia-compute-550",
     "nvidia-cuda-toolkit",
     "nvidia-driver-550",
     "nvidia-utils-550",
@@ -345,7 +349,7 @@ def test_a_distro_that_has_such_a_package_is_refused(package: str) -> None:
 
 @pytest.mark.parametrize("package", ["cuda-toolkit-12-4", "cuda-nvcc-12-4", "cuda-keyring", "libcudnn9-cuda-12"])
 def test_the_packages_that_belong_there_are_no_breakers(package: str) -> None:
-    facts = {DebPackages: {package: {"1"}, "cuda-toolkit-12-4": {"1"}}}
+    facts = {DebPackages: {package: {"1"}, "cuda-toolkit-12-4": {"1"}}, Nvcc: NVCC}
     assert run_operation(cuda.toolkit, facts, version="12-4").commands == []
 
 

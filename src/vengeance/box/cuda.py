@@ -11,15 +11,15 @@ KEYRING_URL = "https://developer.download.nvidia.com/compute/cuda/repos/wsl-ubun
 
 _BREAKERS = (
     (
-        re.compile(r"cuda|cuda-\d+-\d+|cuda-drivers(-.+)?|cuda-runtime-.+"),
+        re.compile(r"cuda|cuda-\d+(-\d+)?|cuda-drivers(-.+)?|cuda-runtime-.+|cuda-demo-suite-.+"),
         "it brings the Linux display driver, and in WSL the driver is the one of Windows",
     ),
     (
-        re.compile(r"nvidia-driver-.+|nvidia-dkms-.+|nvidia-kernel-.+|nvidia-open(-.+)?|libnvidia-compute-.+"),
+        re.compile(r"nvidia-(driver|dkms|kernel|open|headless)(-.+)?|libnvidia-compute-.+|libcuda1(-.+)?"),
         "it is a part of the Linux display driver, and in WSL the driver is the one of Windows",
     ),
     (
-        re.compile(r"nvidia-utils-.+"),
+        re.compile(r"nvidia-utils-.+|nvidia-smi|libnvidia-ml1|nvidia-compute-utils-.+"),
         "its libraries hide those of /usr/lib/wsl/lib: Failed to initialize NVML, GPU access blocked (WSL#9166)",
     ),
     (
@@ -43,6 +43,26 @@ def breakers(packages: Iterable[str]) -> dict[str, str]:
                 found[package] = reason
                 break
     return found
+
+
+def purge(packages: Iterable[str]) -> str:
+    """Return the command that removes packages, to be run in the distro."""
+    return f"apt-get purge {' '.join(sorted(packages))}"
+
+
+def compiler_packages(version: str, installed: Iterable[str]) -> list[str]:
+    """Return what has to be installed again to have a toolkit's nvcc and ``/usr/local/cuda`` back, in order.
+
+    + version: as ``12-4`` or ``12.4``
+    + installed: names of the packages that are there
+
+    nvcc lies in cuda-nvcc-12-4; the alternative /usr/local/cuda is made by the configuration of cuda-toolkit-12-4 or of
+    cuda-toolkit-12-4-config-common (NVIDIA's repository wsl-ubuntu; the second is not in every version).
+    """
+    toolkit, there = toolkit_package(version), set(installed)
+    dashed = toolkit.removeprefix("cuda-toolkit-")
+    rest = (f"cuda-nvcc-{dashed}", f"{toolkit}-config-common", "cuda-toolkit-config-common")
+    return [toolkit, *(package for package in rest if package in there)]
 
 
 def toolkit_package(version: str) -> str:

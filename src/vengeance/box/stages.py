@@ -52,10 +52,14 @@ def _distro(settings: Mapping[str, Any]) -> str:
 
 
 def _cuda(settings: Mapping[str, Any]) -> str:
+    looks = "looks whether the card of Windows reaches the distro"
     if not settings["cuda_toolkit"]:
-        return "leaves CUDA's toolkit out (cuda_toolkit is False)."
+        return f"{looks}, and leaves CUDA's toolkit out (cuda_toolkit is False)."
     version = settings["cuda_toolkit_version"]
-    return f"installs cuda-toolkit-{version} from NVIDIA's package source for WSL; the driver stays the one of Windows."
+    return (
+        f"{looks}, and installs cuda-toolkit-{version} from NVIDIA's package source for WSL; the driver stays the one "
+        "of Windows."
+    )
 
 
 def _vllm(settings: Mapping[str, Any]) -> str:

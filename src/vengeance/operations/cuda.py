@@ -1,4 +1,4 @@
-"""Operations for NVIDIA's CUDA toolkit in a distro of WSL.
+"""Operations for the card in a distro of WSL, and for NVIDIA's CUDA toolkit.
 
 The driver is the one of Windows: /usr/lib/wsl/lib. A Linux driver in the distro hides it, so the packages that bring
 one are refused. https://docs.nvidia.com/cuda/wsl-user-guide/
@@ -6,19 +6,161 @@ one are refused. https://docs.nvidia.com/cuda/wsl-user-guide/
 
 from __future__ import annotations
 
-from collections.abc import Generator
+import json
+from collections.abc import Generator, Mapping
 
-from pyinfra.api.command import PyinfraCommand
+from pyinfra import logger
+from pyinfra.api.command import FunctionCommand, PyinfraCommand, QuoteString, StringCommand
 from pyinfra.api.exceptions import OperationValueError
+from pyinfra.api.host import Host
 from pyinfra.api.operation import operation
-from pyinfra.context import host
+from pyinfra.api.state import State, StateStage
+from pyinfra.context import host, state
 from pyinfra.facts.deb import DebPackages
 from pyinfra.operations import apt
+from typeguard import TypeCheckError, check_type
 
-from vengeance.box import cuda
-from vengeance.connectors.long_command import long_commands
+from vengeance.box import card_seen, cuda, unit_environment, versions
+from vengeance.box import passthrough as links
+from vengeance.box.preflight import graphics
+from vengeance.connectors.long_command import LongCommand, long_commands
+from vengeance.facts.cuda import Nvcc, Passthrough
+from vengeance.facts.windows import Gpus
 from vengeance.operations import debian
-from vengeance.operations.refusal import checked, refuse
+from vengeance.operations.refusal import checked, failed, in_a_sentence, refuse
+from vengeance.operations.stage import same_machine
+
+
+def _windows_cards() -> tuple[str, Mapping[str, object]] | None:
+    """The Windows side of this box, and what its nvidia-smi says; None where it takes no part in this run."""
+    for other in state.active_hosts:
+        if other is not host and other.connected and same_machine(host, other) and "windows" in other.groups:
+            found = other.get_fact(Gpus)
+            return (other.name, found) if found is not None else None
+    return None
+
+
+@operation()
+def passthrough(driver: str = "0", card: str = "") -> Generator[PyinfraCommand, None, None]:
+    """
+    Stop the host if the card does not get from Windows into the distro, at the first link that is broken.
+
+    + driver: the lowest version of NVIDIA's driver on Windows, as ``591.86``
+    + card: part of the card's name
+
+    The links, in their order: nvidia-smi on Windows, where that side of the box takes part in the run; /dev/dxg; the
+    libraries in /usr/lib/wsl/lib; what would hide them; nvidia-smi in the distro. The last one, the environment of a
+    unit, is ``visible_to``. Nothing is changed: what is broken is broken on Windows, or was installed by hand.
+
+    **Example:**
+
+    .. code:: python
+
+        cuda.passthrough(name="The card is there", driver="591.86", card="RTX 4090")
+    """
+    if not versions.numbers(driver):
+        raise OperationValueError(f"{driver!r} is no version of a driver: it is written as 591.86.")
+    windows = _windows_cards()
+    if windows is None:
+        host.log(f"{host.name}: its Windows takes no part in this run, so nvidia-smi is not asked there")
+        gpus: Mapping[str, object] = {"gpus": [], "failure": None}
+    else:
+        name, gpus = windows
+        problems = graphics(gpus["gpus"], gpus["failure"], card, driver)  # type: ignore[arg-type]
+        if problems:
+            yield _broken(f"{name}: {problems[0]} Then, on Windows: wsl --shutdown.")
+            return
+    found = host.get_fact(Passthrough)
+    if found is None:
+        host.noop("the card is looked for when the distro is there")
+        return
+    broken = links.broken_link(found)
+    if broken is not None:
+        yield _broken(broken)
+        return
+    old = links.renewed(found, gpus["gpus"])  # type: ignore[arg-type]
+    if old is not None:
+        host.log(old, logger.warning)
+    seen = found["cards"][0]
+    used, total = seen["memory_used_mib"], seen["memory_mib"]
+    host.noop(f"{seen['name']}, driver {seen['driver_version']}, {used} of {total} MiB taken")
+
+
+def _broken(sentence: str) -> PyinfraCommand:
+    full = f"The card of Windows does not reach {host.name}: {sentence}"
+    if state.current_stage == StateStage.Prepare:
+        # The command does nothing in a plan, and the plan is where this is wanted.
+        host.log(full, logger.warning)
+    return refuse(full)
+
+
+@operation()
+def visible_to(unit: str, path: str, card: str = "", device: str = "cuda") -> Generator[PyinfraCommand, None, None]:
+    """
+    Stop the host if the program of an installed unit would not see the card; nothing is changed.
+
+    + unit: name of the unit
+    + path: folder of the Python environment that the unit's program is from
+    + card: part of the card's name
+    + device: ``cuda``, or ``cpu`` for a server that is to run on the processor: then torch is not asked, and what is
+      seen of the card is said and counts for nothing
+
+    systemd starts a few lines of Python with the settings that the unit and its drop-ins have now (user, environment,
+    sandbox): a unit that hides /dev/dxg or /usr/lib/wsl leaves a server that runs on the processor and says nothing
+    (nixpkgs#363357). Asked only when the deploy runs: in a plan the unit may not be there yet.
+
+    **Example:**
+
+    .. code:: python
+
+        cuda.visible_to(name="The server sees the card", unit="vllm-llama-3.1-8b.service", path="/home/steam/vllm-env")
+    """
+    if device not in ("cuda", "cpu"):
+        raise OperationValueError(f"A server runs on 'cuda' or 'cpu', not on {device!r}.")
+    if state.current_stage != StateStage.Execute:
+        host.noop(f"what {unit} sees of the card is asked when the deploy runs")
+        return
+    seen = look(host, unit, path, device)
+    if isinstance(seen, str):
+        yield refuse(seen)
+        return
+    problem = card_seen.failure(seen, unit, card, device)
+    if problem is not None:
+        yield refuse(f"{host.name}: {problem}")
+        return
+    if device == "cpu":
+        host.log(
+            f"{unit} is to run on the processor (vllm_device), so torch is not asked about the card", logger.warning
+        )
+    host.noop(f"in the environment of {unit}: {card_seen.summary(seen)}")
+
+
+def look(host: Host, unit: str, path: str, device: str = "cuda") -> card_seen.Seen | str:
+    """Start the few lines of Python as the unit's program would be; return what they saw, or why they could not.
+
+    + unit: name of an installed unit
+    + path: folder of the Python environment
+    + device: ``cuda`` asks torch, too
+    """
+    good, output = host.run_shell_command(StringCommand("systemctl cat --no-pager --", QuoteString(unit)))
+    if not good:
+        return f"{host.name} has no unit {unit}: {output.stderr.strip()}. deploys/vllm.py installs it."
+    try:
+        settings = unit_environment.settings(output.stdout)
+    except ValueError as error:
+        return f"{host.name}: {unit} cannot be read: {error}"
+    program = [f"{path}/bin/python", "-c", card_seen.PROGRAM, device]
+    words = [QuoteString(word) for word in (*unit_environment.run_arguments(settings), "--", *program)]
+    # Importing torch reads some 100 MB, which takes its time after a start of the distro.
+    good, output = host.run_shell_command(LongCommand("timeout 300", *words))
+    line = next((each for each in reversed(output.stdout_lines) if each.startswith("seen ")), None)
+    if line is None:
+        said = " / ".join((output.stderr or output.stdout).strip().splitlines()[-3:])
+        return f"{host.name}: nothing can be started in the environment of {unit}: {said or 'no word of why'}"
+    try:
+        return check_type(json.loads(line.removeprefix("seen ")), card_seen.Seen)
+    except (ValueError, TypeCheckError) as error:
+        return f"{host.name}: what was started in the environment of {unit} printed {line[:200]!r}: {error}"
 
 
 @operation()
@@ -52,7 +194,8 @@ def toolkit(version: str, packages: list[str] | None = None) -> Generator[Pyinfr
     + version: as ``12-4`` or ``12.4``
     + packages: further packages, such as ``libcudnn9-cuda-12``; those that break the GPU in WSL are refused
 
-    A distro in which such a package is installed already is refused too.
+    A distro in which such a package is installed already is refused too. A toolkit that is installed without its nvcc
+    is installed again.
 
     **Example:**
 
@@ -69,7 +212,27 @@ def toolkit(version: str, packages: list[str] | None = None) -> Generator[Pyinfr
         reasons = "; ".join(f"{package}: {reason}" for package, reason in broken.items())
         yield refuse(
             f"{host.name} has packages that break the GPU in WSL ({reasons}). Remove them in the distro: "
-            f"apt-get purge {' '.join(broken)}"
+            f"{cuda.purge(broken)}"
         )
         return
+    if wanted[0] in present and host.get_fact(Nvcc) is None:
+        again = cuda.compiler_packages(version, present)
+        host.log(f"{links.NVCC}: (missing, though {wanted[0]} is installed) -> {' '.join(again)} installed again")
+        yield debian.finish_interrupted()
+        yield from long_commands(apt.update._inner())
+        options = "-y -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold"
+        words = [QuoteString(package) for package in again]
+        yield LongCommand("DEBIAN_FRONTEND=noninteractive apt-get", options, "install --reinstall", *words)
+        yield FunctionCommand(prove_nvcc, [], {})
     yield from debian.packages._inner(packages=wanted)
+
+
+@in_a_sentence
+def prove_nvcc(state: State, host: Host) -> bool:
+    """Tell whether the host has nvcc where programs look for it, and say what to do if not."""
+    good, output = host.run_shell_command(StringCommand(links.NVCC, "--version"))
+    return good or failed(
+        host,
+        f"{host.name} has no {links.NVCC} that can be started ({output.stderr.strip()}). In the distro: "
+        "update-alternatives --display cuda; update-alternatives --auto cuda",
+    )
