@@ -54,6 +54,9 @@ from vengeance.twin.distro.settings import DistroSettings
 from vengeance.twin.distro.user_namespace import into
 from vengeance.twin.distro.vendor_repository import VENDOR_HOST, Vendor, vendor
 from vengeance.twin.distro.vendor_server import VendorServer
+from vengeance.twin.tiny_model import NAME as TINY_MODEL
+from vengeance.twin.tiny_model import write_tiny_model
+from vengeance.twin.vllm_cpu import write_wheels
 from vengeance.twin.vllm_stand_in import build_wheel
 
 _RUNNING = "running.json"
@@ -139,6 +142,8 @@ class DistroHost:
             with self._gpu_lock:
                 self._write_libraries()
             build_wheel(self.folder / "wheels")
+            write_wheels(self.folder / "wheels")
+            write_tiny_model(self.folder / "models" / TINY_MODEL)
 
     @property
     def tarball(self) -> Path:
@@ -428,6 +433,7 @@ class DistroHost:
             drive_c=self.drive_c,
             libraries=self.libraries,
             wheels=self.folder / "wheels",
+            models=self.folder / "models",
             network=self._network,
             named=named,
             nameservers=servers,

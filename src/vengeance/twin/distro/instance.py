@@ -63,7 +63,8 @@ if { : < dxg; } 2>&1 | LC_ALL=C grep -q 'not permitted'; then other; fi
 class Surroundings:
     """What every distro of one twin is given by the machine around it.
 
-    drive_c: the twin's C: drive; libraries, wheels: folders for /usr/lib/wsl/lib and the twin's own wheels
+    drive_c: the twin's C: drive; libraries: folder for /usr/lib/wsl/lib
+    wheels, models: folders with the twin's own Python packages, and models for vLLM
     network: None when the machine's own network is shared
     named: host names that the twin answers for, with their addresses
     nameservers, search: for /etc/resolv.conf
@@ -76,6 +77,7 @@ class Surroundings:
     drive_c: Path
     libraries: Path
     wheels: Path
+    models: Path
     network: NatNetwork | None
     named: Mapping[str, str]
     nameservers: Sequence[str]
@@ -274,13 +276,20 @@ class Instance:
             dress.place(root, "etc/pip.conf", _PIP_MARK + settings)
         dress.library_path(root)
         dress.trust(root, around.authority)
-        folders = [looks.WSL_LIBRARIES, looks.WHEELS, "/mnt/c", *(str(path) for path in around.pip_folders)]
+        folders = [
+            looks.WSL_LIBRARIES,
+            looks.WHEELS,
+            looks.MODELS,
+            "/mnt/c",
+            *(str(path) for path in around.pip_folders),
+        ]
         dress.mount_points(root, folders)
 
     def _binds(self) -> list[tuple[Path, str, bool]]:
         """What is mounted into the distro: folder here, path there, writable."""
         around = self.around
-        binds = [(around.libraries, looks.WSL_LIBRARIES, False), (around.wheels, looks.WHEELS, False)]
+        binds = [(around.libraries, looks.WSL_LIBRARIES, False)]
+        binds += [(around.wheels, looks.WHEELS, False), (around.models, looks.MODELS, False)]
         if self.conf.automount:
             binds.append((around.drive_c, "/mnt/c", True))
         binds += [(folder, str(folder), False) for folder in around.pip_folders]
@@ -477,7 +486,7 @@ class ChrootInstance(Instance):
             self._mount_all()
         else:
             for source, target, writable in self._binds():
-                if not writable and source in (around.libraries, around.wheels):
+                if not writable and source in (around.libraries, around.wheels, around.models):
                     dress.copy_tree(root, source, target)
             for name, major, minor in (
                 ("null", 1, 3),

@@ -27,6 +27,7 @@ DRIVER_LIBRARIES = {
     "libnvidia-ml.so.1": "libnvidia-ml.so.1",
 }
 WHEELS = "/opt/vengeance-twin/wheels"
+MODELS = "/opt/vengeance-twin/models"
 # /dev/dxg is a misc device; its minor number is given out at run time, 125 on WSL's kernels.
 DXG_DEVICE = (10, 125)
 
