@@ -37,3 +37,14 @@ if "windows" in host.groups:
                 path="/health",
                 address_of_box=host.data.box_address,
             )
+
+    for distro in distros:
+        if host.data.expose != "none":
+            reach.completes(
+                name="A completion of vLLM, fetched from this machine",
+                distro=distro.name,
+                profiles=distro.data.vllm_profiles,
+                exposed=list(host.data.exposed_ports),
+                api_key=distro.data.vllm_api_key,
+                address_of_box=host.data.box_address,
+            )
