@@ -35,7 +35,13 @@ HARDWARE = {
     "hypervisor_present": False,
     "disks": [{"drive": "C:", "size_bytes": 2000 * GB, "free_bytes": 800 * GB, "file_system": "NTFS"}],
 }
-CARD = {"name": "NVIDIA GeForce RTX 4090", "driver_version": "591.86", "memory_mib": 24564, "memory_used_mib": 1900}
+CARD = {
+    "name": "NVIDIA GeForce RTX 4090",
+    "driver_version": "591.86",
+    "memory_mib": 24564,
+    "memory_used_mib": 1900,
+    "driver_model": "WDDM",
+}
 TAILSCALE = {"installed": True, "state": "Running", "owner": None, "key_expiry": None}
 MODELS = preflight.MODELS_FOLDER
 DISTRO = "C:\\WSL\\Ubuntu-24.04"
@@ -111,6 +117,12 @@ def test_a_box_that_is_right_passes() -> None:
             {"gpus": [{**CARD, "driver_version": "551.61"}], "failure": None},
             "driver is 551.61, and 591.86 is the lowest",
             "never in the distro",
+        ),
+        (
+            facts.Gpus,
+            {"gpus": [{**CARD, "driver_model": "TCC"}], "failure": None},
+            "is in TCC mode, in which WSL does not see it",
+            "nvidia-smi -dm 0",
         ),
         (facts.Hardware, {**HARDWARE, "memory_bytes": 24 * GIB}, "24GB of memory, and the box has 24", "20GB or less"),
         (facts.Hardware, {**HARDWARE, "logical_processors": 4}, "8 processors, and the box has 4", "to 4 or less"),

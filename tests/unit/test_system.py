@@ -260,7 +260,14 @@ def test_a_clock_that_is_none_fails_its_host_only() -> None:
 
 def test_the_first_card_is_the_card() -> None:
     cards = [
-        {"name": name, "driver_version": "591.86", "memory_mib": 24564, "memory_used_mib": 1900} for name in ("A", "B")
+        {
+            "name": name,
+            "driver_version": "591.86",
+            "memory_mib": 24564,
+            "memory_used_mib": 1900,
+            "driver_model": "WDDM",
+        }
+        for name in ("A", "B")
     ]
     found = facts.Gpu().process([json.dumps({"gpus": cards, "failure": None})])
     assert found is not None

@@ -115,6 +115,12 @@ def graphics(gpus: Sequence[Mapping[str, object]], failure: str | None, name: st
             f"NVIDIA's driver is {driver}, and {lowest} is the lowest that will do (driver_lowest). Install a newer "
             "one on Windows (https://www.nvidia.com/drivers), never in the distro."
         ]
+    if right.get("driver_model") == "TCC":
+        # microsoft/WSL#11865; nvidia-smi -h: -dm 0 is WDDM.
+        return [
+            f"The card {right['name']} is in TCC mode, in which WSL does not see it. On the box, as administrator: "
+            "nvidia-smi -dm 0; then restart Windows."
+        ]
     return []
 
 

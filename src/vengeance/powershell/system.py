@@ -200,12 +200,13 @@ class Hardware(TypedDict):
 
 
 class Gpu(TypedDict):
-    """One NVIDIA card; sizes in MiB."""
+    """One NVIDIA card; sizes in MiB. ``driver_model`` is ``WDDM``, ``TCC`` or ``MCDM``."""
 
     name: str
     driver_version: str
     memory_mib: int
     memory_used_mib: int
+    driver_model: str
 
 
 class Gpus(TypedDict):

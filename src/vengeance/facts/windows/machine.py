@@ -41,7 +41,13 @@ class Gpu(FactBase["system.Gpu | None"]):
 
     .. code:: python
 
-        {"name": "NVIDIA GeForce RTX 4090", "driver_version": "591.86", "memory_mib": 24564, "memory_used_mib": 1893}
+        {
+            "name": "NVIDIA GeForce RTX 4090",
+            "driver_version": "591.86",
+            "memory_mib": 24564,
+            "memory_used_mib": 1893,
+            "driver_model": "WDDM",
+        }
     """
 
     shell_executable = "ps"

@@ -66,6 +66,8 @@ class Gpu:
         self.present = True
         self.name = "NVIDIA GeForce RTX 4090"
         self.driver = "591.86"
+        # WDDM, or TCC on cards that can be without a display.
+        self.driver_model = "WDDM"
         self.uuid = "GPU-7c1e4090-0000-4b1d-8e57-76656e676561"
         self.total_mib = 24564
         self.idle_mib = _IDLE_MIB
@@ -169,7 +171,7 @@ def _values(gpu: Gpu) -> dict[str, tuple[str, str]]:
         "pci.bus_id": ("00000000:01:00.0", ""),
         "compute_cap": ("8.9", ""),
         "pstate": ("P8", ""),
-        "driver_model.current": ("WDDM", ""),
+        "driver_model.current": (gpu.driver_model, ""),
         "display_active": ("Enabled", ""),
         "memory.total": (str(gpu.total_mib), "MiB"),
         "memory.used": (str(gpu.used_mib), "MiB"),
@@ -263,7 +265,7 @@ def _table(run: Run, gpu: Gpu) -> None:
     head = f"NVIDIA-SMI {gpu.driver:<22} Driver Version: {gpu.driver:<14} CUDA Version: {gpu.cuda:<9}"
     run.print(f"{run.windows.clock.now():%a %b %d %H:%M:%S %Y}")
     run.print(f"{line}\r\n| {head} |\r\n{line}")
-    run.print(f"|   0  {gpu.name:<28} WDDM  |   00000000:01:00.0  On |                  Off |")
+    run.print(f"|   0  {gpu.name:<28} {gpu.driver_model:<4}  |   00000000:01:00.0  On |                  Off |")
     used = f"{gpu.used_mib:>7}MiB / {gpu.total_mib:>6}MiB"
     run.print(f"|  0%   38C    P8              22W /  450W | {used} |      0%      Default |")
     run.print(f"{line}\r\n| Processes:                                                                              |")
