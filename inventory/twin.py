@@ -4,6 +4,8 @@
 
 The same two hosts as in home.py. What differs from the real box is the data below and nothing else: the deploys do not
 know about the twin. VENGEANCE_TWIN names another twin than the one that `python -m vengeance.twin` means.
+VENGEANCE_TWIN_VLLM=real installs a real vLLM that computes on the processor and serves a model of one sentence: two
+minutes and 3 GB of disk. Without it there is a stand-in, which has vLLM's flags and answers, and computes nothing.
 """
 
 import os
@@ -12,6 +14,7 @@ import sys
 from pyinfra.api.exceptions import InventoryError
 
 from vengeance.secret import Secret
+from vengeance.twin import vllm_cpu
 from vengeance.twin.client import Twin, TwinError
 from vengeance.twin.folders import DEFAULT_NAME
 
@@ -37,6 +40,17 @@ _hashes = {
     if url.endswith(ending)
 }
 
+_stand_in = {
+    # No compiler: nothing on the twin needs one, and it is 150 MB.
+    "vllm_system_packages": ["ca-certificates", "curl", "python3-venv"],
+    # The stand-in lies in a folder that the twin's pip knows. Nothing is downloaded.
+    "vllm_pip_arguments": ["--no-index"],
+    "vllm_start_timeout": 120,
+}
+_wanted = os.environ.get("VENGEANCE_TWIN_VLLM") or "stand-in"
+if _wanted not in ("stand-in", "real"):
+    raise InventoryError(f"VENGEANCE_TWIN_VLLM is {_wanted!r}: use stand-in or real, or unset it.")
+
 windows = [
     (
         "@winrm/vengeance",
@@ -61,13 +75,9 @@ wsl = [
             "systemd": _distro["systemd"],
             # Without root the twin may not answer at the address of NVIDIA's packages.
             "cuda_toolkit": _distro["vendor_repository"],
-            # No compiler: nothing on the twin needs one, and it is 150 MB.
-            "vllm_system_packages": ["ca-certificates", "curl", "python3-venv"],
-            # The twin's vLLM lies in a folder that its pip knows; the same flags, no model. Nothing is downloaded.
-            "vllm_pip_arguments": ["--no-index"],
             # No real secret, so that the tests can look for it where it must not be.
             "vllm_api_key": Secret.of("the-twins-api-key"),
-            "vllm_start_timeout": 120,
+            **(_stand_in if _wanted == "stand-in" else vllm_cpu.group_data()),
         },
     ),
 ]

