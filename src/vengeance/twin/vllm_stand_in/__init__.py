@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from vengeance.twin.torch_stand_in import VERSION as TORCH
+from vengeance.twin.torch_stand_in import build_torch_wheel
 from vengeance.twin.wheels import write_wheel
 
 VERSION = "0.15.1+twin"
@@ -11,7 +13,11 @@ _PACKAGE = Path(__file__).with_name("package")
 
 
 def build_wheel(folder: Path) -> Path:
-    """Write the wheel into ``folder`` (made if need be) and return its path; the same source gives the same bytes."""
+    """Write the wheel into ``folder`` (made if need be) and return its path; the same source gives the same bytes.
+
+    The wheel of torch, which it needs, is written beside it.
+    """
+    build_torch_wheel(folder)
     files = {
         str(file.relative_to(_PACKAGE)): file.read_bytes()
         for file in sorted(_PACKAGE.rglob("*"))
@@ -23,5 +29,6 @@ def build_wheel(folder: Path) -> Path:
         VERSION,
         "The twin's stand-in for vLLM: its command line and web interface without a model",
         files=files,
+        requires=[f"torch=={TORCH}"],
         entry_points={"console_scripts": {"vllm": "vllm.entrypoints.cli.main:main"}},
     )
