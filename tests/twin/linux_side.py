@@ -18,6 +18,7 @@ from vengeance.twin.distro.host import DistroHost, outside_prefix
 from vengeance.twin.distro.ladder import BOOTS, NONE, rung, survey
 from vengeance.twin.distro.settings import DistroSettings
 from vengeance.twin.process import Process, ProcessOutput, Start
+from vengeance.twin.windows.gpu import Gpu
 from vengeance.twin.wsl.program import WslExe
 from vengeance.twin.wsl.registrations import FileRegistrations
 from vengeance.twin.wsl.service import LOCAL_SYSTEM, WslService
@@ -50,6 +51,7 @@ class LinuxSide:
     host: DistroHost
     service: WslService
     wsl: WslExe
+    card: Gpu
 
     @property
     def drive_c(self) -> Path:
@@ -113,15 +115,18 @@ def linux_side(wanted: str | None = None, *, systemd: bool = True, time_scale: f
     registrations = FileRegistrations(state / "lxss.json")
     service = WslService(host, registrations, time_scale=time_scale)
     wsl = WslExe(service, sid_of=SIDS.__getitem__)
+    card = Gpu()
+    host.serve_card(card)
     try:
         one = service.register(SID, NAME, "C:\\Users\\Steam\\AppData\\Local\\wsl\\one", default_uid=1000)
         if systemd:
             root = host._disk(one.guid).attach()
             (root / "etc/wsl.conf").write_text("[boot]\nsystemd=true\n", encoding="utf-8")
             host._disk(one.guid).detach()
-        yield LinuxSide(state, host, service, wsl)
+        yield LinuxSide(state, host, service, wsl, card)
     finally:
         wsl.terminate_all()
+        host.close()
         for sid in (SID, OTHER_SID):
             for one in registrations.registered(sid):
                 service.unregister(sid, one)

@@ -16,7 +16,7 @@ _MARK = "run/host/vengeance-twin"
 # network. What is refused where a folder should be read-only (its flags are locked) stays writable.
 _BOOT = r"""
 set -eu
-root=$1 hostname=$2 mark=$3; shift 3
+root=$1 hostname=$2 mark=$3 dxg=$4; shift 4
 mount --make-rprivate /
 mount --bind "$root" "$root"
 cd "$root"
@@ -38,6 +38,7 @@ ln -s fd/0 dev/stdin
 ln -s fd/1 dev/stdout
 ln -s fd/2 dev/stderr
 touch dev/console
+[ "$dxg" = False ] || { touch dev/dxg; chmod 666 dev/dxg; }
 mount -t tmpfs tmpfs run -o nosuid,nodev,mode=755
 mount -t tmpfs tmpfs tmp -o nosuid,nodev,mode=1777
 while [ "$1" != -- ]; do
@@ -83,6 +84,7 @@ class DelegatedInstance(BootedInstance):
             *("sh", "-c", _JOIN, "sh", str(self.trees[0] / "payload")),
             *("unshare", "--mount", "--uts", "--ipc", "--cgroup", "--pid", "--fork", "--kill-child"),
             *("sh", "-c", _BOOT, "sh", str(self.root), self.conf.hostname or self.around.hostname, self.identity),
+            str(self.dxg),
             *(*binds, "--", *first),
         ]
 

@@ -258,6 +258,7 @@ class DistroHost:
             around = self._surroundings()
             kind = {NAMESPACES: BootedInstance, DELEGATED: DelegatedInstance}.get(self.rung, ChrootInstance)
             instance = kind(self._instance_identity(guid), name, self._disk(guid), around)
+            instance.dxg = self._has_dxg
             instance.start()
             instance.set_dxg(self._has_dxg)
             if instance.libraries_copy is not None and self._card is not None:

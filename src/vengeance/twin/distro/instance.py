@@ -6,6 +6,7 @@ boots without root, is in ``delegated.py``.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -46,16 +47,21 @@ for name in "$@"; do [ ! -e "$from/$name" ] || mount --bind "$from/$name" "/proc
 """
 # microsoft/WSL, init.cpp: unless [automount] ldconfig is false.
 _LDCONFIG = "[ ! -x /sbin/ldconfig ] || /sbin/ldconfig 2>/dev/null"
-# Whoever opens the node finds no driver behind it, which says that the card is there. A container may forbid opening it
-# at all, as a unit without DeviceAllow does; one of the machine's own devices in its place can be opened everywhere.
+# A node that may not be opened is worse than a plain file, see ``_dxg_node``.
 _DXG = r"""
 set -u
 mkdir -p "$1/dev" && cd "$1/dev" || exit 1
 if [ "$2" = False ]; then umount dxg 2>/dev/null; rm -f dxg; exit; fi
-[ ! -e dxg ] || exit 0
-other() { rm -f dxg; : > dxg; mount --bind /dev/null dxg 2>/dev/null || chmod 666 dxg; }
-mknod -m 666 dxg c "$3" "$4" 2>/dev/null && chmod 666 dxg || other
-if { : < dxg; } 2>&1 | LC_ALL=C grep -q 'not permitted'; then other; fi
+[ ! -c dxg ] || exit 0
+if mknod -m 666 .dxg c "$3" "$4" 2>/dev/null &&
+  ! { : < .dxg; } 2>&1 | LC_ALL=C grep -Eq 'not permitted|Permission denied'; then
+  umount dxg 2>/dev/null
+  mv -f .dxg dxg
+else
+  rm -f .dxg
+  [ -e dxg ] || : > dxg
+fi
+chmod 666 dxg
 """
 
 
@@ -109,6 +115,7 @@ class Instance:
     """A distro that runs.
 
     identity: eight characters, unique on this machine; it names cgroups and mounts
+    dxg: whether it starts with /dev/dxg
     """
 
     identity: str
@@ -116,6 +123,7 @@ class Instance:
     disk: Disk
     around: Surroundings
     conf: WslConf = field(default_factory=WslConf)
+    dxg: bool = True
     leader: int | None = None
     started: float = 0.0
     _sessions: set[int] = field(default_factory=set)
@@ -376,6 +384,9 @@ class BootedInstance(Instance):
             "--timezone=off",
             "--link-journal=no",
         ]
+        if self.dxg:
+            # Before anything in it starts, as the kernel of WSL makes it.
+            command.append(f"--bind={_colons(str(_dxg_node(self.disk.folder / 'dxg')))}:/dev/dxg")
         if self.around.network is not None:
             command.append(f"--network-namespace-path={self.around.network.path}")
         for source, target, writable in self._binds():
@@ -592,6 +603,23 @@ class ChrootInstance(Instance):
     def outside_prefix(self, user: str) -> list[str]:
         """``chroot`` into the distro's files."""
         return ["chroot", *([] if user == "root" else [f"--userspec={user}"]), str(self.root)]
+
+
+def _dxg_node(file: Path) -> Path:
+    """Make a node like WSL's /dev/dxg: whoever opens it finds no driver behind it, which says that the card is there.
+
+    Where a container or a file system forbids to open it at all, it is a plain file.
+    """
+    file.unlink(missing_ok=True)
+    try:
+        os.mknod(file, 0o666 | 0o020000, os.makedev(*looks.DXG_DEVICE))
+        os.close(os.open(file, os.O_RDWR))
+    except OSError as problem:
+        if problem.errno not in (errno.ENODEV, errno.ENXIO):
+            file.unlink(missing_ok=True)
+            file.touch()
+    file.chmod(0o666)
+    return file
 
 
 def _processes_below(root: Path) -> list[int]:

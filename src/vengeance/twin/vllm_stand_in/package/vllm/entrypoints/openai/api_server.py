@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from ... import __version__
+from ...card import GIB, Card, NoDevice, NoMemory, check_cache, check_driver, check_free, describe, read_config
 from ...flag_types import build_parser, complaint, normalised
 
 _NOTE = "the twin's stand-in for vLLM: no model is loaded and nothing is computed"
@@ -100,36 +101,101 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
     allow_reuse_address = True
 
+    def __init__(self, address: "tuple[str, int]") -> None:
+        """Take the port and answer nobody yet: whoever connects while a model loads is refused, as by vLLM."""
+        super().__init__(address, Handler, bind_and_activate=False)
+        try:
+            self.server_bind()
+        except OSError:
+            self.server_close()
+            raise
+
     def server_bind(self) -> None:
         """Bind without asking the name service who we are, which can take long where there is none."""
         socketserver.TCPServer.server_bind(self)
         self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
 
 
+def start_engine(card: Card, options: argparse.Namespace) -> None:
+    """Take of the card what the real engine would hold; NoMemory with its text when it would not start.
+
+    The length that is served is put into the options, where it follows from the model.
+    """
+    utilisation = 0.9 if options.gpu_memory_utilization is None else options.gpu_memory_utilization
+    check_free(card, utilisation)
+    config = read_config(options.model, options.revision)
+    model = None if config is None else describe(config, str(options.kv_cache_dtype))
+    if model is None:
+        log(f"No config.json of {options.model} is here, so nobody knows whether its cache fits.", "WARNING")
+    else:
+        left, length = check_cache(
+            model, card.total * utilisation, options.max_model_len, options.max_num_seqs, __version__
+        )
+        options.max_model_len = length
+        log(f"Model loading took {model.weights / GIB:.4f} GiB memory and 0.0 seconds")
+        log(f"Available KV cache memory: {left / GIB:.2f} GiB")
+        log(f"GPU KV cache size: {int(left // model.per_token):,} tokens")
+        log(f"Maximum concurrency for {length:,} tokens per request: {left / model.per_token / max(length, 1):.2f}x")
+    if not card.take(card.total * utilisation, options.model):
+        # Somebody was quicker.
+        card.free = int(card.ask({"ask": True})["free"]) * 2**20
+        check_free(card, utilisation)
+
+
+def failed(text: str) -> None:
+    """An exception that ends the API server, with as much of its traceback as is of use here."""
+    prefix = f"(APIServer pid={os.getpid()})"
+    print(f"{prefix} Traceback (most recent call last):\n{prefix} {text}", file=sys.stderr, flush=True)
+
+
+def engine_failed(text: str) -> None:
+    """An exception that ends the engine, and what the API server makes of it."""
+    prefix = f"(EngineCore_DP0 pid={os.getpid()}) ERROR {time.strftime('%m-%d %H:%M:%S')} [core.py:946]"
+    for line in ("EngineCore failed to start.", "Traceback (most recent call last):", text):
+        print(f"{prefix} {line}", flush=True)
+    failed("RuntimeError: Engine core initialization failed. See root cause above. Failed core proc(s): {}")
+
+
 def serve(options: argparse.Namespace) -> int:
-    """Serve until SIGTERM or SIGINT; 0 after such an end, 1 when the options or the port are wrong."""
+    """Serve until SIGTERM or SIGINT; 0 after such an end, 1 when options, port or card are wrong.
+
+    The real one asks for the card before it reads its command line.
+    """
     problem = complaint(options)
     if problem is not None:
         print(f"ValueError: {problem}", file=sys.stderr)
         return 1
+    try:
+        card = Card()
+        check_driver(card, __version__)
+    except NoDevice as failure:
+        log("No platform detected, vLLM is running on UnspecifiedPlatform")
+        failed(str(failure))
+        return 1
     log(f"vLLM API server version {__version__}")
     log(f"This is {_NOTE}.", "WARNING")
     keys = options.api_key or ([os.environ["VLLM_API_KEY"]] if os.environ.get("VLLM_API_KEY") else [])
-    attributes = {"options": options, "keys": tuple(keys), "started": int(time.time())}
     host = options.host or ""
-    place = f"{host or '*'}:{options.port}"
     Server.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        server = Server((host, options.port), type("Bound", (Handler,), attributes))
+        server = Server((host, options.port))
     except OSError as failure:
-        print(f"OSError: [Errno {failure.errno}] {failure.strerror}: {place}", file=sys.stderr)
+        failed(f"OSError: [Errno {failure.errno}] {failure.strerror}")
         return 1
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: threading.Thread(target=server.shutdown, daemon=True).start())
-    log(f"Starting vLLM API server 0 on http://{place}")
-    log("Application startup complete.")
-    server.serve_forever(0.1)
-    server.server_close()
+    with server:
+        try:
+            start_engine(card, options)
+        except NoMemory as failure:
+            engine_failed(str(failure))
+            return 1
+        attributes = {"options": options, "keys": tuple(keys), "started": int(time.time())}
+        server.RequestHandlerClass = type("Bound", (Handler,), attributes)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: threading.Thread(target=server.shutdown, daemon=True).start())
+        server.server_activate()
+        log(f"Starting vLLM API server 0 on http://{host or '*'}:{options.port}")
+        log("Application startup complete.")
+        server.serve_forever(0.1)
     log("Application shutdown complete.")
     return 0
 
