@@ -436,7 +436,9 @@ def test_faults_of_the_web_and_of_installers_are_set_from_the_command_line() -> 
         parse_faults(["web-cut"], None, None)
 
 
-@pytest.mark.parametrize(("how", "value", "times"), [("slow", 1, 1), ("cut", -1, 1), ("cut", 1, 0), ("status", 200, 1)])
+@pytest.mark.parametrize(
+    ("how", "value", "times"), [("slow", 0, 1), ("late", 1, 1), ("cut", -1, 1), ("cut", 1, 0), ("status", 200, 1)]
+)
 def test_a_fault_of_the_web_that_cannot_be_is_refused(how: Any, value: int, times: int) -> None:
     with pytest.raises(ValueError, match=r"fault|status"):
         WebFault(how, value, times)

@@ -30,6 +30,7 @@ faults, one or more at a time (numbers of requests count from when the rule is s
   firewall-question  a closed question of the firewall: what it asks about on a desktop gets block rules
   web-cut BYTES      --times downloads from the vendors are cut after so many bytes
   web-stall BYTES    the same, and the server says nothing more instead
+  web-slow BYTES     --times downloads come with so many bytes a second
   web-status N       --times downloads are answered with that HTTP status
   installer CODE     --times installers end with that exit code: 1603, 1618 (busy), 1641, 3010, ...
   ollama-pull HOW    pulls of Ollama go wrong, --times of them: fail-at PERCENT, stall, cut, offline or corrupt
@@ -85,6 +86,8 @@ def _parser() -> argparse.ArgumentParser:
     ollama.add_argument(
         "--set", action="append", default=[], metavar="SETTING=VALUE", help="change a setting in the tray app's window"
     )
+    hub = named("hub", "print the models of the twin's huggingface.co, and what was asked of it")
+    hub.add_argument("--reset", action="store_true", help="forget the requests afterwards")
     log = named("log", "print the counters of requests, bytes and program starts")
     log.add_argument("--reset", action="store_true", help="set them to nothing afterwards")
     fault = named(
@@ -158,7 +161,7 @@ def parse_faults(words: Sequence[str], action: str | None, times: int | None) ->
                 rule["percent"] = number("a percentage", 0, whole=False)
             elif how not in ("stall", "cut", "offline", "corrupt"):
                 raise ValueError(f"A pull goes wrong by fail-at PERCENT, stall, cut, offline or corrupt, not {how!r}.")
-        elif kind in ("web-cut", "web-stall", "web-status"):
+        elif kind in ("web-cut", "web-stall", "web-slow", "web-status"):
             what = "an HTTP status" if kind == "web-status" else "a number of bytes"
             rule = {"kind": "web", "how": kind.removeprefix("web-"), "value": number(what, 0)}
         elif kind == "installer":
@@ -243,6 +246,15 @@ def _status_text(status: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def _hub_text(hub: Mapping[str, Any]) -> str:
+    lines = []
+    for name, model in hub["models"].items():
+        lines.append(f"{name}  {model['commits'][0]}" + (f"  (licence {model['licence']})" if model["licence"] else ""))
+    for one in hub["requests"]:
+        lines.append(f"  {one['status']} {one['method']} {one['url']}" + (f"  {one['range']}" if one["range"] else ""))
+    return "\n".join(lines)
+
+
 def _log_text(counters: Mapping[str, Any]) -> str:
     lines = [
         f"{counters['requests']} requests ({counters['messages']} messages) on {counters['connections']} connections, "
@@ -323,6 +335,9 @@ def _run(arguments: argparse.Namespace) -> int:
             twin.ollama_settings(None, **parse_settings(arguments.set))
         has = dict(twin.status().get("ollama") or {})
         show(has, json.dumps(has, indent=1))
+    elif arguments.command == "hub":
+        hub = twin.hub(arguments.reset)
+        show(hub, _hub_text(hub))
     elif arguments.command == "clock":
         now = twin.advance(arguments.duration)
         show({"name": twin.name, "now": now}, f"It is {now} in the twin {twin.name}.")

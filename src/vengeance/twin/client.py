@@ -221,6 +221,13 @@ class Twin:
         """Publish other bytes under a model's name; returns the new digest."""
         return str(self._object(self._ask({"do": "ollama", "move": model}))["digest"])
 
+    def hub(self, reset: bool = False) -> dict[str, Any]:
+        """The models of the twin's huggingface.co, and what was asked of it.
+
+        reset: forget the requests afterwards
+        """
+        return self._object(self._ask({"do": "hub", "reset": reset}))
+
     def limits(self, **values: float) -> dict[str, Any]:
         """Change limits of the WinRM service by the names in ``Limits``; returns all of them."""
         return self._object(self._ask({"do": "limits", "values": values}))

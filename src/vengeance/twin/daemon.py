@@ -34,7 +34,8 @@ from vengeance.twin.distro.settings import DistroSettings
 from vengeance.twin.distro.user_namespace import entering, hindrances, remove_tree
 from vengeance.twin.folders import control_socket
 from vengeance.twin.sources import fingerprint
-from vengeance.twin.vendors.site import WebFault
+from vengeance.twin.vendors.hub import Hub
+from vengeance.twin.vendors.site import FaultQueue, WebFault
 from vengeance.twin.vendors.vendors import Vendors
 from vengeance.twin.windows.gpu import Gpu
 from vengeance.twin.windows.lxss import RegistryRegistrations
@@ -85,6 +86,8 @@ class Daemon:
         self._complaints: list[str] = []
         self._complaint = complaint
         self._vendors: Vendors | None = None
+        self._web_faults = FaultQueue()
+        self._hub: Hub | None = None
         known = read_json(folder / "credentials.json")
         # Letters and digits only: it can be copied into any shell, URL or inventory as it is.
         self.password = known.get("password") or secrets.token_hex(12)
@@ -118,7 +121,10 @@ class Daemon:
         for user, password in {USER: self.password, **self.others}.items():
             self.accounts.add(user, password, state.add_user(user))
         settings = DistroSettings.from_environment()
-        host = DistroHost(settings, self.folder, state.drive.folder, say if not self.stopped.is_set() else _nothing)
+        if self._hub is None and self.with_distro:
+            self._hub = Hub.of(settings.cache, self._web_faults)
+        told = say if not self.stopped.is_set() else _nothing
+        host = DistroHost(settings, self.folder, state.drive.folder, told, self._hub)
         host.clear_leftovers()
         names = {sid: user for user, sid in state.users.items()}
         service = WslService(
@@ -169,7 +175,7 @@ class Daemon:
             with contextlib.suppress(DistroError):
                 image = host.tarball if self.with_distro else None
             try:
-                self._vendors = Vendors(host.settings.cache, image)
+                self._vendors = Vendors(host.settings.cache, image, self._web_faults)
             except OSError as error:
                 self._complaints.append(f"The vendors' downloads cannot be served: {error}")
                 return
@@ -283,6 +289,7 @@ class Daemon:
             ),
             "clock": lambda: self._advance(float(request.get("seconds") or 0)),
             "ollama": lambda: self._ollama(request),
+            "hub": lambda: self._hub_status(bool(request.get("reset"))),
             "wake": self._wake,
         }
         deed = deeds.get(str(request.get("do")))
@@ -307,8 +314,7 @@ class Daemon:
             self.windows.port_ranges.unlucky = None
             self.windows.ollama.fault("clear")
             self.windows.installers.clear()
-            if self._vendors is not None:
-                self._vendors.site.clear()
+            self._web_faults.clear()
             self.windows.add_type_blocked = False
         elif kind == "add_type":
             self.windows.add_type_blocked = True
@@ -317,8 +323,7 @@ class Daemon:
         elif kind == "web":
             if self._vendors is None:
                 raise ControlError("This twin serves no downloads, so none can fail.")
-            site = self._vendors.site
-            self._hand_over(rule, lambda **fields: site.fault(WebFault(**fields)))
+            self._hand_over(rule, lambda **fields: self._web_faults.add(WebFault(**fields)))
         elif kind == "installer":
             self._hand_over(rule, self.windows.installers.fault)
         elif kind == "nat_port":
@@ -376,6 +381,14 @@ class Daemon:
         except ValueError as error:
             raise ControlError(str(error)) from error
         return ollama.status()
+
+    def _hub_status(self, reset: bool) -> object:
+        if self._hub is None:
+            raise ControlError("This twin has no distro, so nobody downloads models.")
+        status = self._hub.status()
+        if reset:
+            self._hub.requests.clear()
+        return status
 
     def _set_limits(self, values: dict[str, Any]) -> object:
         known = {field.name: field for field in fields(self.limits)}
@@ -548,6 +561,8 @@ class Daemon:
             self.host.close()
             if self._vendors is not None:
                 self._vendors.stop()
+            if self._hub is not None:
+                self._hub.ended.set()
             self.log.close()
         self.control.unlink(missing_ok=True)
 

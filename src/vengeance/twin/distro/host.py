@@ -56,8 +56,11 @@ from vengeance.twin.distro.vendor_repository import VENDOR_HOST, Vendor, vendor
 from vengeance.twin.distro.vendor_server import VendorServer
 from vengeance.twin.tiny_model import NAME as TINY_MODEL
 from vengeance.twin.tiny_model import write_tiny_model
+from vengeance.twin.vendors.hub import HOSTS as HUB_HOSTS
+from vengeance.twin.vendors.hub import Hub
 from vengeance.twin.vllm_cpu import write_wheels
 from vengeance.twin.vllm_stand_in import build_wheel
+from vengeance.twin.vllm_stand_in.library import library, place_library, python_of
 
 _RUNNING = "running.json"
 
@@ -71,14 +74,17 @@ class DistroHost:
         state: Path,
         drive_c: Path,
         say: Callable[[str], None] = lambda text: None,
+        hub: Hub | None = None,
     ) -> None:
         """Look at the machine; nothing is built or started yet.
 
         state: the twin's state folder; everything lies below ``state/linux``
         drive_c: the folder of the twin's C: drive, seen as /mnt/c
         say: told in a sentence what takes long
+        hub: the models that can be downloaded, None for one of its own
         """
         self.settings = settings
+        self._hub = hub
         self.folder = state / "linux"
         self.drive_c = drive_c
         self._say = say
@@ -142,6 +148,8 @@ class DistroHost:
             with self._gpu_lock:
                 self._write_libraries()
             build_wheel(self.folder / "wheels")
+            wheels = library(self.settings.cache, python_of(self._rootfs.tree), self._say)
+            place_library(wheels, self.folder / "wheels")
             write_wheels(self.folder / "wheels")
             write_tiny_model(self.folder / "models" / TINY_MODEL)
 
@@ -420,8 +428,10 @@ class DistroHost:
         named: dict[str, str] = {}
         try:
             if self.rung != DELEGATED or self.abilities.https_port:  # else ``missing`` has said so already
-                self._server = VendorServer(self._vendor, vendor_address, self.folder / "vendor.log")
-                named[VENDOR_HOST] = vendor_address
+                if self._hub is None:
+                    self._hub = Hub.of(self.settings.cache)
+                self._server = VendorServer(self._vendor, self._hub, vendor_address, self.folder / "vendor.log")
+                named |= dict.fromkeys((VENDOR_HOST, *HUB_HOSTS), vendor_address)
         except DistroError as problem:
             self._complaints.append(f"{problem} What the distro installs from there is not available.")
         servers, search = self._name_service()
@@ -454,7 +464,9 @@ def build_shared(settings: DistroSettings, say: Callable[[str], None] = lambda t
     Raises DistroError with the mend when something for it is missing.
     """
     seller = vendor(settings.cache, say)
-    return seller, rootfs(settings, seller.certificates.authority, say)
+    built = rootfs(settings, seller.certificates.authority, say)
+    library(settings.cache, python_of(built.tree), say)
+    return seller, built
 
 
 def outside_prefix(state: Path, user: str = "root", name: str | None = None) -> list[str]:

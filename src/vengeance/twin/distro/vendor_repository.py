@@ -17,6 +17,7 @@ from pathlib import Path
 from vengeance.twin.distro.cache import built_once, key_of
 from vengeance.twin.distro.programs import plain_environment, run
 from vengeance.twin.vendors.certificates import VendorCertificates, make_certificates
+from vengeance.twin.vendors.hub import HOSTS as HUB_HOSTS
 
 VENDOR_HOST = "developer.download.nvidia.com"
 REPOSITORY = "compute/cuda/repos/wsl-ubuntu/x86_64"
@@ -71,7 +72,7 @@ def vendor(cache: Path, say: Callable[[str], None] = lambda text: None) -> Vendo
     """
 
     def certify(folder: Path) -> None:
-        made = make_certificates(VENDOR_HOST)
+        made = make_certificates(VENDOR_HOST, *HUB_HOSTS)
         for name, data in vars(made).items():
             file = folder / name
             file.touch(mode=0o600)
@@ -82,7 +83,7 @@ def vendor(cache: Path, say: Callable[[str], None] = lambda text: None) -> Vendo
         build_repository(folder / REPOSITORY, f"https://{VENDOR_HOST}/{REPOSITORY}/")
 
     # Apart from each other: the root filesystem believes the authority, so a new one means a new root filesystem.
-    authority = built_once(cache / "vendor-authority", key_of(VENDOR_HOST, "1"), certify)
+    authority = built_once(cache / "vendor-authority", key_of(VENDOR_HOST, *HUB_HOSTS, "1"), certify)
     served = built_once(cache / "vendor", key_of(Path(__file__).read_bytes()), build)
     parts = ((authority / part.name).read_bytes() for part in fields(VendorCertificates))
     return Vendor(VendorCertificates(*parts), served)

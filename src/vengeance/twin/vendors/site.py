@@ -7,6 +7,7 @@ import hashlib
 import http.server
 import re
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import BinaryIO, Literal
 from urllib.parse import urlsplit
 
-How = Literal["cut", "stall", "status"]
+How = Literal["cut", "stall", "slow", "status"]
 _PIECE = 65536
 _RANGE = re.compile(r"bytes=(\d+)-(\d*)\Z")
 
@@ -25,7 +26,7 @@ class WebFault:
     """One fault of the vendors' servers.
 
     how: "cut": send ``value`` bytes of the body, then drop the connection; "stall": the same, then say nothing more;
-        "status": answer with that HTTP status
+        "slow": send ``value`` bytes a second; "status": answer with that HTTP status
     times: how many requests for a file it hits, from the next one on
     """
 
@@ -34,12 +35,53 @@ class WebFault:
     times: int = 1
 
     def __post_init__(self) -> None:
-        if self.how not in ("cut", "stall", "status"):
-            raise ValueError(f"There is no fault {self.how!r} of the web; use cut, stall or status.")
+        if self.how not in ("cut", "stall", "slow", "status"):
+            raise ValueError(f"There is no fault {self.how!r} of the web; use cut, stall, slow or status.")
         if not isinstance(self.value, int) or self.value < 0 or not isinstance(self.times, int) or self.times < 1:
             raise ValueError("A fault of the web needs a number of bytes or a status, and at least one time.")
         if self.how == "status" and not 400 <= self.value <= 599:
             raise ValueError(f"The status of a failed request is 400 to 599, not {self.value}.")
+        if self.how == "slow" and not self.value:
+            raise ValueError("A slow fault of the web sends at least one byte a second.")
+
+
+@dataclass
+class FaultQueue:
+    """The faults that are still to hit, first come first; every method may be called from any thread."""
+
+    _faults: list[WebFault] = field(default_factory=list)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def add(self, fault: WebFault) -> None:
+        """Set one more."""
+        with self._lock:
+            self._faults.append(fault)
+
+    def clear(self) -> None:
+        """Drop every fault."""
+        with self._lock:
+            self._faults.clear()
+
+    def all(self) -> list[WebFault]:
+        """Those that can still hit."""
+        with self._lock:
+            return list(self._faults)
+
+    def take(self, size: int | None = None) -> WebFault | None:
+        """The fault that hits this request for a file.
+
+        size: bytes of the file, where one that ends before its fault is none to hit
+        """
+        with self._lock:
+            if not self._faults:
+                return None
+            fault = self._faults[0]
+            if size is not None and fault.how != "status" and size <= fault.value:
+                return None
+            fault.times -= 1
+            if fault.times <= 0:
+                self._faults.pop(0)
+            return fault
 
 
 @dataclass(frozen=True)
@@ -74,7 +116,7 @@ class Site:
     requests: list[Request] = field(default_factory=list)
     ended: threading.Event = field(default_factory=threading.Event)
     knows_if_range: bool = True
-    _faults: list[WebFault] = field(default_factory=list)
+    queue: FaultQueue = field(default_factory=FaultQueue)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def publish(self, url: str, path: Path, via: str | None = None) -> str:
@@ -92,29 +134,7 @@ class Site:
 
     def fault(self, fault: WebFault) -> None:
         """Have the next requests for a file fail so."""
-        with self._lock:
-            self._faults.append(fault)
-
-    def clear(self) -> None:
-        """Drop every fault."""
-        with self._lock:
-            self._faults.clear()
-
-    def faults(self) -> list[WebFault]:
-        """Those that can still hit."""
-        with self._lock:
-            return list(self._faults)
-
-    def hit(self) -> WebFault | None:
-        """The fault that hits this request for a file."""
-        with self._lock:
-            if not self._faults:
-                return None
-            fault = self._faults[0]
-            fault.times -= 1
-            if fault.times <= 0:
-                self._faults.pop(0)
-            return fault
+        self.queue.add(fault)
 
     def handler(self) -> partial[SiteHandler]:
         """What makes the handlers of requests."""
@@ -159,7 +179,7 @@ class SiteHandler(http.server.BaseHTTPRequestHandler):
         elif artefact is None:
             self._empty(url, HTTPStatus.NOT_FOUND)
         else:
-            fault = self.site.hit() if body else None
+            fault = self.site.queue.take() if body else None
             if fault is not None and fault.how == "status":
                 self._empty(url, fault.value)
             else:
@@ -178,45 +198,74 @@ class SiteHandler(http.server.BaseHTTPRequestHandler):
         self.site.requests.append(Request(self.command, url, self.headers.get("Range"), int(status)))
 
     def _send(self, url: str, artefact: Artefact, body: bool, fault: WebFault | None) -> None:
-        size = artefact.path.stat().st_size
+        sending = Sending(self, partial(self._note, url), body, fault, self.site.ended, not self.site.knows_if_range)
+        sending.send(artefact.path, artefact.etag)
+
+
+@dataclass(frozen=True)
+class Sending:
+    """The answer to a request for a file.
+
+    note: is told the status; body: False for a HEAD; ended: set when the server ends
+    """
+
+    handler: http.server.BaseHTTPRequestHandler
+    note: Callable[[int], object]
+    body: bool
+    fault: WebFault | None
+    ended: threading.Event
+    ignores_if_range: bool = False
+
+    def send(self, path: Path, etag: str, **headers: str) -> None:
+        """Answer with a file or the part of it that is asked for.
+
+        etag: with its quotes; headers: further ones, with ``_`` for ``-``
+        """
+        handler, size = self.handler, path.stat().st_size
         first, last = 0, size - 1
-        wanted = _RANGE.match(self.headers.get("Range", ""))
+        wanted = _RANGE.match(handler.headers.get("Range", ""))
         # RFC 9110, 13.1.5: another version than the one that is asked for comes whole.
-        same = not self.site.knows_if_range or self.headers.get("If-Range") in (None, artefact.etag)
-        if wanted is not None and same:
+        if not self.ignores_if_range and handler.headers.get("If-Range") not in (None, etag):
+            wanted = None
+        answer = {"Content-Type": "application/octet-stream", "Accept-Ranges": "bytes", "ETag": etag}
+        answer["Last-Modified"] = email.utils.formatdate(path.stat().st_mtime, usegmt=True)
+        answer |= {name.replace("_", "-"): value for name, value in headers.items()}
+        status = HTTPStatus.OK
+        if wanted is not None:
             first = int(wanted[1])
             last = min(int(wanted[2] or last), last)
+            status = HTTPStatus.PARTIAL_CONTENT
+            answer["Content-Range"] = f"bytes {first}-{last}/{size}"
             if first >= size:
-                self._empty(url, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, Content_Range=f"bytes */{size}")
-                return
-        partial_content = wanted is not None and same
-        status = HTTPStatus.PARTIAL_CONTENT if partial_content else HTTPStatus.OK
-        self._note(url, status)
-        self.send_response(status)
-        self.send_header("Content-Type", "application/octet-stream")
-        self.send_header("Content-Length", str(last - first + 1))
-        self.send_header("Accept-Ranges", "bytes")
-        self.send_header("ETag", artefact.etag)
-        self.send_header("Last-Modified", email.utils.formatdate(artefact.path.stat().st_mtime, usegmt=True))
-        if partial_content:
-            self.send_header("Content-Range", f"bytes {first}-{last}/{size}")
-        self.send_header("Connection", "close")
-        self.end_headers()
-        if body:
-            with suppress(OSError), artefact.path.open("rb") as file:
-                self._body(file, first, last - first + 1, fault)
+                status = HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE
+                answer = {"Content-Range": f"bytes */{size}"}
+        count = 0 if status is HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE else last - first + 1
+        self.note(status)
+        handler.send_response(status)
+        for name, value in {**answer, "Content-Length": str(count), "Connection": "close"}.items():
+            handler.send_header(name, value)
+        handler.end_headers()
+        if self.body and count:
+            with suppress(OSError), path.open("rb") as file:
+                file.seek(first)
+                self._send_body(file, count)
 
-    def _body(self, file: BinaryIO, first: int, count: int, fault: WebFault | None) -> None:
-        file.seek(first)
-        left = count if fault is None else min(count, fault.value)
-        while left > 0 and (data := file.read(min(_PIECE, left))):
-            self.wfile.write(data)
+    def _send_body(self, file: BinaryIO, count: int) -> None:
+        handler, fault = self.handler, self.fault
+        slow = fault.value if fault is not None and fault.how == "slow" else None
+        left = count if fault is None or slow is not None else min(count, fault.value)
+        # A tenth of a second's worth at a time.
+        piece = _PIECE if slow is None else max(1, slow // 10)
+        while left > 0 and (data := file.read(min(piece, left))):
+            handler.wfile.write(data)
             left -= len(data)
-        self.wfile.flush()
+            if slow is not None and self.ended.wait(len(data) / slow):
+                return
+        handler.wfile.flush()
         if fault is not None and fault.how == "stall":
             # Until the other side has had enough of it.
-            self.connection.settimeout(None)
-            while not self.site.ended.is_set() and self.rfile.read(1):
+            handler.connection.settimeout(None)
+            while not self.ended.is_set() and handler.rfile.read(1):
                 pass
 
 

@@ -11,7 +11,7 @@ from vengeance.twin.vendors import packages
 from vengeance.twin.vendors.certificates import make_certificates
 from vengeance.twin.vendors.https_server import HttpsServer
 from vengeance.twin.vendors.proxy import Proxy
-from vengeance.twin.vendors.site import Site, host_of
+from vengeance.twin.vendors.site import FaultQueue, Site, host_of
 from vengeance.twin.windows.state import WSL_PRODUCT_CODE, WSL_VERSION
 from vengeance.twin.windows.web import Web
 
@@ -53,15 +53,16 @@ class Vendors:
     site: what they have; proxy: of the home; served: URL -> SHA-256
     """
 
-    def __init__(self, cache: Path, image: Path | None = None) -> None:
+    def __init__(self, cache: Path, image: Path | None = None, faults: FaultQueue | None = None) -> None:
         """Build what is not in the cache, and start.
 
         cache: the folder shared by all twins; image: the distro's image, None where there is no distro
+        faults: those that the hub of models shares with these servers
         Raises OSError when no port can be had.
         """
         sources = b"".join(Path(module.__file__ or "").read_bytes() for module in (packages, ollama))
         folder = built_once(cache / "packages", key_of(sources, Path(__file__).read_bytes()), build_packages)
-        self.site = Site()
+        self.site = Site(queue=faults or FaultQueue())
         self.served: dict[str, str] = {}
         for url, name in ((WSL_URL, "wsl.msi"), (SETUP_URL, "OllamaSetup.exe"), (ZIP_URL, "ollama.zip")):
             assets = f"https://{ASSETS}/github-production-release-asset/{key_of(url)}?sp=r&rscd=attachment"
@@ -90,7 +91,9 @@ class Vendors:
 
     def faults(self) -> list[dict[str, Any]]:
         """The faults that can still hit, as JSON objects."""
-        return [{"kind": "web", "how": one.how, "value": one.value, "times": one.times} for one in self.site.faults()]
+        return [
+            {"kind": "web", "how": one.how, "value": one.value, "times": one.times} for one in self.site.queue.all()
+        ]
 
     def stop(self) -> None:
         """Close the ports."""

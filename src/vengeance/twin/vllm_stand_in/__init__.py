@@ -6,6 +6,7 @@ from pathlib import Path
 
 from vengeance.twin.torch_stand_in import VERSION as TORCH
 from vengeance.twin.torch_stand_in import build_torch_wheel
+from vengeance.twin.vllm_stand_in.library import REQUIREMENT
 from vengeance.twin.wheels import write_wheel
 
 VERSION = "0.15.1+twin"
@@ -29,6 +30,6 @@ def build_wheel(folder: Path) -> Path:
         VERSION,
         "The twin's stand-in for vLLM: its command line and web interface without a model",
         files=files,
-        requires=[f"torch=={TORCH}"],
+        requires=[REQUIREMENT, f"torch=={TORCH}"],
         entry_points={"console_scripts": {"vllm": "vllm.entrypoints.cli.main:main"}},
     )
