@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 Setting = tuple[str, str]
@@ -63,5 +64,40 @@ def _joined(text: str) -> Iterable[str]:
 
 def run_arguments(found: Iterable[Setting]) -> list[str]:
     """Return the arguments that have ``systemd-run`` start a program with these settings and wait for its output."""
-    options = ["--quiet", "--wait", "--pipe", "--collect", "--service-type=exec", "--property=TimeoutStopSec=10"]
+    options = ["--wait", "--pipe", "--collect", "--service-type=exec", "--property=TimeoutStopSec=10"]
     return ["systemd-run", *options, *(f"--property={name}={value}" for name, value in found)]
+
+
+# https://www.freedesktop.org/software/systemd/man/latest/systemd.exec.html#Process%20Exit%20Codes
+_NOT_STARTED = {
+    200: "it cannot enter the WorkingDirectory (200/CHDIR): is it there, and may the User enter it?",
+    203: "the program cannot be started (203/EXEC): does ProtectHome hide it, or is it not there?",
+    216: "there is no such Group (216/GROUP)",
+    217: "there is no such User (217/USER)",
+    226: "its folders cannot be put together (226/NAMESPACE): a path among those of the sandbox is not there",
+    228: "its SystemCallFilter cannot be set (228/SECCOMP)",
+    238: "its StateDirectory cannot be made (238/STATE_DIRECTORY)",
+    239: "its CacheDirectory cannot be made (239/CACHE_DIRECTORY)",
+}
+
+
+def why_not_started(said: str) -> str:
+    """Return why ``systemd-run`` had nothing to print but its own words.
+
+    + said: what it wrote to stderr, with what the program wrote there
+    """
+    status = re.search(r"code=exited/status=(\d+)", said)
+    if status is not None and int(status[1]) in _NOT_STARTED:
+        return _NOT_STARTED[int(status[1])]
+    own = (
+        "Running as unit",
+        "Finished with result",
+        "Main processes",
+        "Service runtime",
+        "CPU time",
+        "IP traffic",
+        "IO ",
+    )
+    lines = [line for line in said.strip().splitlines() if line.strip() and not line.startswith(own)]
+    ended = f" (status {status[1]})" if status is not None else ""
+    return f"{' / '.join(lines[-3:]) or 'it says nothing'}{ended}"

@@ -105,9 +105,10 @@ def visible_to(unit: str, path: str, card: str = "", device: str = "cuda") -> Ge
     + device: ``cuda``, or ``cpu`` for a server that is to run on the processor: then torch is not asked, and what is
       seen of the card is said and counts for nothing
 
-    systemd starts a few lines of Python with the settings that the unit and its drop-ins have now (user, environment,
-    sandbox): a unit that hides /dev/dxg or /usr/lib/wsl leaves a server that runs on the processor and says nothing
-    (nixpkgs#363357). Asked only when the deploy runs: in a plan the unit may not be there yet.
+    The links outside of it are looked at first, as in ``passthrough``. Then systemd starts a few lines of Python with
+    the settings that the unit and its drop-ins have now (user, environment, sandbox): a unit that hides /dev/dxg or
+    /usr/lib/wsl leaves a server that runs on the processor and says nothing (nixpkgs#363357). Asked only when the
+    deploy runs: in a plan the unit may not be there yet.
 
     **Example:**
 
@@ -120,7 +121,15 @@ def visible_to(unit: str, path: str, card: str = "", device: str = "cuda") -> Ge
     if state.current_stage != StateStage.Execute:
         host.noop(f"what {unit} sees of the card is asked when the deploy runs")
         return
-    seen = look(host, unit, path, device)
+    outside = host.get_fact(Passthrough)
+    broken = links.broken_link(outside) if outside is not None and device == "cuda" else None
+    if broken is not None:
+        yield _broken(broken)
+        return
+    try:
+        seen = look(host, unit, path, device)
+    except OSError as error:
+        seen = f"{host.name}: {error}"
     if isinstance(seen, str):
         yield refuse(seen)
         return
@@ -155,8 +164,8 @@ def look(host: Host, unit: str, path: str, device: str = "cuda") -> card_seen.Se
     good, output = host.run_shell_command(LongCommand("timeout 300", *words))
     line = next((each for each in reversed(output.stdout_lines) if each.startswith("seen ")), None)
     if line is None:
-        said = " / ".join((output.stderr or output.stdout).strip().splitlines()[-3:])
-        return f"{host.name}: nothing can be started in the environment of {unit}: {said or 'no word of why'}"
+        why = unit_environment.why_not_started(output.stderr)
+        return f"{host.name}: nothing can be started in the environment of {unit}: {why}"
     try:
         return check_type(json.loads(line.removeprefix("seen ")), card_seen.Seen)
     except (ValueError, TypeCheckError) as error:
