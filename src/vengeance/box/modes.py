@@ -1,0 +1,271 @@
+"""One card and three tenants: which of them has it in each mode, which mode a box is in, and how it gets into another.
+
+Ollama is the tenant by default: it loads a model when it is asked, and leaves the card some minutes later. vLLM holds
+what it takes as long as it runs, nearly the whole card, so it is started on purpose. ComfyUI, games and whatever else
+a person starts are nobody's to end but that person's.
+
+No mode is written down anywhere: the mode of a box is read from who has the card.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
+
+Mode = Literal["interactive", "batch", "images"]
+Tenant = Literal["ollama", "vllm", "comfyui", "game", "desktop", "other"]
+
+MODES: tuple[Mode, ...] = get_args(Mode)
+WORDS: dict[Mode, str] = {
+    "interactive": "Ollama loads a model when it is asked, and vLLM does not run",
+    "batch": "vLLM holds the card, and Ollama has no model on it",
+    "images": "neither Ollama nor vLLM holds any of the card: it is free for ComfyUI",
+}
+NOTHING_MIB = 256
+"""Less than this is no hold of the card: every window has some (judged; a desktop's programs have 60 to 760)."""
+
+_TELL = "`python -m vengeance mode show` says who has what."
+
+
+@dataclass(frozen=True)
+class Server:
+    """The vLLM server of a profile; ``state`` is systemd's ActiveState, ``healthy`` whether it answers /health."""
+
+    profile: str
+    state: str = "inactive"
+    healthy: bool = False
+
+    @property
+    def unit(self) -> str:
+        """Name of its unit."""
+        return f"vllm-{self.profile}.service"
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it neither runs nor is about to."""
+        return self.state in ("inactive", "failed")
+
+
+@dataclass(frozen=True)
+class Program:
+    """A program of Windows that holds some of the card."""
+
+    name: str
+    tenant: Tenant
+    mib: int
+    pid: int = 0
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What is seen of a card and its tenants; sizes in MiB.
+
+    total, used: of the card, None where there is none
+    models: model -> what Ollama has of it on the card; None where no Ollama answers
+    servers: vLLM's, by the units that are there; None where the distro does not run
+    distro_mib: what all programs in WSL hold together, None where Windows does not count it
+    programs: who else has some, None where Windows does not count it
+    """
+
+    total: int | None
+    used: int | None
+    models: Mapping[str, int] | None = None
+    servers: tuple[Server, ...] | None = None
+    distro_mib: int | None = None
+    programs: tuple[Program, ...] | None = None
+
+    @property
+    def free(self) -> int | None:
+        """MiB that are left."""
+        return None if self.total is None or self.used is None else self.total - self.used
+
+    @property
+    def loaded(self) -> dict[str, int]:
+        """The models of Ollama that are on the card; one that is wholly in the computer's own memory is not."""
+        return {name: mib for name, mib in (self.models or {}).items() if mib}
+
+    @property
+    def running(self) -> list[Server]:
+        """The servers that run, or are about to."""
+        return [server for server in self.servers or () if not server.stopped]
+
+    def of(self, *tenants: Tenant) -> list[Program]:
+        """Return the programs of these tenants that hold the card, the largest first."""
+        found = [one for one in self.programs or () if one.tenant in tenants and one.mib >= NOTHING_MIB]
+        return sorted(found, key=lambda one: one.mib, reverse=True)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The mode that a box is in, or nearest to.
+
+    settled: whether everything is as the mode wants it
+    sentences: what is so, and where it is not settled, why not
+    fits: the modes that nothing would have to be done for; without a model and without a server two are the same
+    """
+
+    mode: Mode
+    settled: bool
+    sentences: tuple[str, ...]
+    fits: tuple[Mode, ...] = ()
+
+
+def check(mode: object) -> Mode:
+    """Return a mode that was asked for. Raises ValueError with the names of all for anything else."""
+    for known in MODES:
+        if mode == known:
+            return known
+    wrong = "No mode was given" if mode is None else f"There is no mode {mode!r}"
+    raise ValueError(f"{wrong}; there are interactive (Ollama), batch (vLLM) and images (ComfyUI).")
+
+
+def needed(total: int, utilisation: float) -> int:
+    """Return the MiB that must be free for a vLLM server to start: it asks for its part of the whole card.
+
+    + total: MiB of the card
+    + utilisation: its gpu_memory_utilization
+
+    v1/worker/utils.py of vLLM (request_memory): free memory at the start >= total x utilisation.
+    """
+    return math.ceil(total * utilisation)
+
+
+def mode_of(seen: Seen) -> Verdict:
+    """Return the mode that a box is in, by who has the card."""
+    found = _batch(seen) if seen.running else _without_a_server(seen)
+    profile = next((server.profile for server in seen.running), "")
+    return replace(found, fits=tuple(mode for mode in MODES if not steps(mode, seen, profile)))
+
+
+def _without_a_server(seen: Seen) -> Verdict:
+    loaded, images = seen.loaded, seen.of("comfyui")
+    so: list[str] = []
+    off: list[str] = []
+    if seen.distro_mib is not None and seen.distro_mib >= NOTHING_MIB:
+        off.append(
+            f"A program in WSL holds {_mib(seen.distro_mib)}, and no server of vLLM's that is ours runs: find it with "
+            "`ps aux` in the distro."
+        )
+    if seen.models is None:
+        off.append("No Ollama answers on the box, so nobody would serve a model: deploys/ollama.py starts it.")
+    if images:
+        so.append(f"{_programs(images)} of ComfyUI has the card.")
+        if loaded:
+            off.append(f"Ollama has {_models(loaded)} on it too: `python -m vengeance mode images` takes that off.")
+        return Verdict("images", not off, (*so, *off))
+    if loaded:
+        so.append(f"Ollama has {_models(loaded)} on the card.")
+    elif seen.models is not None:
+        so.append("No model is on the card: Ollama loads one when it is asked, and until then images have it free too.")
+    others = seen.of("game", "other")
+    if others:
+        off.append(f"{_programs(others)} has some of the card.")
+    return Verdict("interactive", not off, (*so, *off))
+
+
+def _batch(seen: Seen) -> Verdict:
+    so: list[str] = []
+    off: list[str] = []
+    for server in seen.running:
+        if server.state == "active" and server.healthy:
+            so.append(f"The vLLM server {server.profile} runs and answers.")
+        elif server.state == "active":
+            off.append(f"The vLLM server {server.profile} runs and does not answer yet: it loads its model, or hangs.")
+        elif server.state == "deactivating":
+            off.append(f"The vLLM server {server.profile} is about to stop.")
+        else:
+            off.append(
+                f"The vLLM server {server.profile} ended, and systemd is about to start it again ({server.state}): "
+                f"journalctl -u {server.unit} in the distro says why."
+            )
+    if seen.loaded:
+        off.append(f"Ollama has {_models(seen.loaded)} on the card too, and vLLM may run out of memory.")
+    if seen.of("comfyui", "game"):
+        off.append(f"{_programs(seen.of('comfyui', 'game'))} has some of the card too.")
+    return Verdict("batch", not off, (*so, *off))
+
+
+def refusals(mode: Mode, seen: Seen, utilisation: float | None = None) -> list[str]:
+    """Return a sentence for each thing that is in a mode's way and is not ours to end; none where nothing is.
+
+    + mode: the mode that is wanted
+    + utilisation: gpu_memory_utilization of the profile that batch is to serve; None for one that takes no card
+
+    Only batch takes the card from others; the two other modes leave it.
+    """
+    if mode != "batch" or utilisation is None:
+        return []
+    if seen.total is None or seen.used is None:
+        return ["The driver shows no NVIDIA card, so vLLM would find none: run nvidia-smi on the box."]
+    kinds: tuple[tuple[Tenant, str], ...] = (("comfyui", "ComfyUI"), ("game", "A game"))
+    found = [
+        f"{what} has the card: {_programs(seen.of(tenant))}. Close it, and run this again. {_TELL}"
+        for tenant, what in kinds
+        if seen.of(tenant)
+    ]
+    return found or _too_little_room(seen, utilisation)
+
+
+def _too_little_room(seen: Seen, utilisation: float) -> list[str]:
+    if seen.total is None or seen.used is None:
+        return []
+    # What Windows does not count cannot be told apart, so only what Ollama itself says leaves.
+    leaves = sum(seen.loaded.values()) + ((seen.distro_mib or 0) if seen.running else 0)
+    if seen.running and seen.distro_mib is None:
+        return []
+    room, want = seen.total - seen.used + leaves, needed(seen.total, utilisation)
+    if room >= want:
+        return []
+    others = seen.of("other", "desktop")
+    who = f" {_programs(others)} has some of it." if others else ""
+    most = math.floor(room / seen.total * 100) / 100
+    return [
+        f"vLLM asks for {_mib(want)} of the card ({utilisation:g} of {seen.total}), and {_mib(room)} are free at most "
+        f"once Ollama has left it.{who} Close programs, or give the profile a gpu_memory_utilization of {most:g} at "
+        f"most. {_TELL}"
+    ]
+
+
+def steps(mode: Mode, seen: Seen, profile: str) -> list[str]:
+    """Return what has to be done to get into a mode, in words and in its order; nothing where all is so.
+
+    + mode: the mode that is wanted
+    + profile: of vLLM's, that batch serves
+    """
+    found: list[str] = []
+    wanted = profile if mode == "batch" else None
+    if mode != "interactive":
+        found += [f"take {name} ({_mib(mib)}) out of Ollama's memory" for name, mib in seen.loaded.items()]
+    found += [f"stop the vLLM server {server.profile}" for server in seen.running if server.profile != wanted]
+    if found:
+        found.append("wait until the card's memory is really free")
+    if wanted is not None:
+        mine = next((server for server in seen.servers or () if server.profile == wanted), Server(wanted))
+        if mine.state != "active":
+            found.append(f"start the vLLM server {wanted}")
+        if not mine.healthy:
+            found.append("wait until it answers")
+    return found
+
+
+def share_of_vllm(seen: Seen) -> int | None:
+    """Return the MiB that vLLM holds: what Windows counts for WSL, where a server of ours runs there."""
+    return seen.distro_mib if seen.running else 0
+
+
+def _mib(mib: int) -> str:
+    return f"{mib} MiB"
+
+
+def _models(models: Mapping[str, int]) -> str:
+    return _list([f"{name} ({_mib(mib)})" for name, mib in models.items()])
+
+
+def _programs(programs: list[Program]) -> str:
+    return _list([f"{one.name} ({f'process {one.pid}, ' if one.pid else ''}{_mib(one.mib)})" for one in programs])
+
+
+def _list(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -1,0 +1,57 @@
+"""Which vLLM servers there are in a distro, and what systemd says of each."""
+
+from __future__ import annotations
+
+from pyinfra.api.command import QuoteString, StringCommand
+from pyinfra.api.exceptions import FactProcessError
+from pyinfra.api.facts import FactBase
+
+ACTIVE_STATES = ("active", "reloading", "inactive", "failed", "activating", "deactivating", "maintenance", "refreshing")
+"""ActiveState of org.freedesktop.systemd1(5). One that died and waits for its restart is "activating"."""
+
+# Where systemd does not run, nothing of it does.
+_STATES = """\
+cd /etc/systemd/system && for unit in vllm-*.service; do
+  if [ -f "$unit" ] && head -n 1 -- "$unit" | grep -q '^# Managed by vengeance:'; then
+    state=$(systemctl show --property ActiveState --value -- "$unit" 2>/dev/null) || state=
+    echo "$unit ${state:-inactive}"
+  fi
+done
+echo end
+"""
+
+
+def parse_states(output: list[str]) -> dict[str, str]:
+    """Read the lines ``vllm-PROFILE.service STATE``, which end with ``end``.
+
+    Raises FactProcessError for a line of another kind, and for output that was cut.
+    """
+    if not output or output[-1] != "end":
+        raise FactProcessError(f"The states of the servers end with {output[-1:]!r}, so something of them is missing.")
+    found: dict[str, str] = {}
+    for line in output[:-1]:
+        unit, _, state = line.partition(" ")
+        profile = unit.removeprefix("vllm-").removesuffix(".service")
+        if f"vllm-{profile}.service" != unit or state not in ACTIVE_STATES:
+            raise FactProcessError(f"The states of the servers have a line that nobody asked for: {line!r}.")
+        found[profile] = state
+    return found
+
+
+class States(FactBase[dict[str, str]]):
+    """Returns the profiles that have a unit of ours, and the ActiveState of each.
+
+    .. code:: python
+
+        {"llama-3.1-8b": "inactive", "qwen2.5-coder-32b": "active"}
+    """
+
+    def command(self) -> StringCommand:
+        return StringCommand("sh -c", QuoteString(_STATES))
+
+    @staticmethod
+    def default() -> dict[str, str]:
+        return {}
+
+    def process(self, output: list[str]) -> dict[str, str]:
+        return parse_states(output)

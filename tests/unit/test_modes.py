@@ -1,0 +1,203 @@
+"""Which mode a box is in, what is in a mode's way, and what has to be done to get into one."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+
+import pytest
+
+from vengeance.box import modes
+from vengeance.box.modes import Program, Seen, Server
+
+PROFILE, OTHER = "qwen2.5-coder-32b", "llama-3.1-8b"
+DESKTOP = (Program("dwm.exe", "desktop", 760, 400), Program("explorer.exe", "desktop", 240, 404))
+IDLE = Seen(24564, 1900, {}, (Server(OTHER), Server(PROFILE)), 0, DESKTOP)
+COMFYUI = Program("python.exe", "comfyui", 9000, 7000)
+GAME = Program("Game.exe", "game", 6000, 7100)
+
+
+def serving(profile: str = PROFILE, state: str = "active", healthy: bool = True) -> tuple[Server, ...]:
+    return tuple(Server(name, state, healthy) if name == profile else Server(name) for name in (OTHER, PROFILE))
+
+
+BATCH = replace(IDLE, used=24499, servers=serving(), distro_mib=22598)
+LOADED = replace(IDLE, used=21000, models={"qwen2.5:32b": 19100})
+
+
+# --- a mode that is asked for -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", ["interactive", "batch", "images"])
+def test_each_mode_has_a_name_and_words(mode: str) -> None:
+    assert modes.check(mode) == mode
+    assert modes.WORDS[modes.check(mode)]
+
+
+@pytest.mark.parametrize("wrong", [None, "", "Batch", "bach", "gaming", 1, True, ["batch"]])
+def test_anything_else_is_refused_with_the_names_of_all(wrong: object) -> None:
+    with pytest.raises(ValueError, match=r"interactive .*batch .*images") as refused:
+        modes.check(wrong)
+    assert ("No mode was given" in str(refused.value)) == (wrong is None)
+
+
+# --- the mode that a box is in ------------------------------------------------------------------------------
+
+
+def test_a_box_with_nothing_on_the_card_is_in_two_modes_at_once() -> None:
+    found = modes.mode_of(IDLE)
+    assert (found.mode, found.settled, found.fits) == ("interactive", True, ("interactive", "images"))
+    assert "loads one when it is asked" in found.sentences[0]
+
+
+def test_a_loaded_model_is_interactive() -> None:
+    found = modes.mode_of(LOADED)
+    assert (found.mode, found.settled, found.fits) == ("interactive", True, ("interactive",))
+    assert found.sentences == ("Ollama has qwen2.5:32b (19100 MiB) on the card.",)
+
+
+def test_a_model_in_the_computers_own_memory_is_not_on_the_card() -> None:
+    found = modes.mode_of(replace(BATCH, models={"qwen2.5:3b": 0}))
+    assert (found.mode, found.settled, found.fits) == ("batch", True, ("batch",))
+
+
+def test_a_server_that_answers_is_batch() -> None:
+    found = modes.mode_of(BATCH)
+    assert (found.mode, found.settled, found.fits) == ("batch", True, ("batch",))
+
+
+def test_comfyui_on_the_card_is_images() -> None:
+    found = modes.mode_of(replace(IDLE, used=10900, programs=(*DESKTOP, COMFYUI)))
+    assert (found.mode, found.settled) == ("images", True)
+    assert "python.exe (process 7000, 9000 MiB) of ComfyUI" in found.sentences[0]
+    assert "images" in found.fits
+
+
+BETWEEN = {
+    "loads its model": replace(BATCH, servers=serving(healthy=False)),
+    "about to start it again (activating)": replace(IDLE, servers=serving(state="activating", healthy=False)),
+    "about to stop": replace(BATCH, servers=serving(state="deactivating", healthy=False)),
+    "qwen2.5:3b (500 MiB) on the card too": replace(BATCH, models={"qwen2.5:3b": 500}),
+    "Game.exe (process 7100, 6000 MiB)": replace(BATCH, programs=(*DESKTOP, GAME)),
+    "python.exe (process 7000, 9000 MiB) has some of the card too": replace(BATCH, programs=(COMFYUI,)),
+    "takes that off": replace(LOADED, programs=(*DESKTOP, COMFYUI)),
+    "A program in WSL holds 5000 MiB": replace(IDLE, used=6900, distro_mib=5000),
+    "No Ollama answers": replace(IDLE, models=None),
+    "Game.exe (process 7100, 6000 MiB) has some of the card": replace(IDLE, programs=(*DESKTOP, GAME)),
+}
+
+
+@pytest.mark.parametrize("why", BETWEEN)
+def test_what_lies_between_two_modes_is_told_as_such(why: str) -> None:
+    found = modes.mode_of(BETWEEN[why])
+    assert not found.settled
+    assert why in " ".join(found.sentences)
+
+
+def test_the_desktop_and_small_windows_are_no_tenants() -> None:
+    crumbs = tuple(Program(f"tool{number}.exe", "other", 120) for number in range(8))
+    assert modes.mode_of(replace(IDLE, used=2900, programs=(*DESKTOP, *crumbs))).settled
+
+
+def test_a_box_whose_distro_or_counters_nobody_can_read_has_a_mode_still() -> None:
+    assert modes.mode_of(Seen(24564, 1900, {})).mode == "interactive"
+    assert modes.mode_of(Seen(None, None)).mode == "interactive"
+
+
+# --- what is in the way -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("program", "what"), [(COMFYUI, "ComfyUI has the card"), (GAME, "A game has the card")])
+def test_batch_is_refused_by_the_name_of_the_program(program: Program, what: str) -> None:
+    seen = replace(IDLE, used=1900 + program.mib, programs=(*DESKTOP, program))
+    (sentence,) = modes.refusals("batch", seen, 0.92)
+    assert what in sentence
+    assert f"{program.name} (process {program.pid}, {program.mib} MiB)" in sentence
+    assert "Close it" in sentence
+    assert "mode show" in sentence
+
+
+@pytest.mark.parametrize("mode", ["interactive", "images"])
+def test_the_other_modes_take_the_card_from_nobody_and_are_never_refused(mode: modes.Mode) -> None:
+    seen = replace(IDLE, used=16900, programs=(*DESKTOP, COMFYUI, GAME))
+    assert modes.refusals(mode, seen, 0.92) == []
+
+
+def test_what_leaves_by_itself_is_not_in_the_way() -> None:
+    assert modes.refusals("batch", LOADED, 0.92) == []
+    assert modes.refusals("batch", replace(BATCH, servers=serving(OTHER)), 0.92) == []
+    assert modes.refusals("batch", BATCH, 0.92) == []
+
+
+def test_too_full_a_desktop_is_told_in_mib_with_what_would_fit() -> None:
+    browser = Program("chrome.exe", "other", 1500, 5000)
+    seen = replace(IDLE, used=3400, programs=(*DESKTOP, browser))
+    (sentence,) = modes.refusals("batch", seen, 0.92)
+    assert "22599 MiB of the card (0.92 of 24564)" in sentence
+    assert "21164 MiB are free" in sentence
+    assert "chrome.exe (process 5000, 1500 MiB)" in sentence
+    assert "gpu_memory_utilization of 0.86 at most" in sentence
+    assert modes.refusals("batch", seen, 0.86) == []
+
+
+def test_a_box_without_a_card_is_refused() -> None:
+    (sentence,) = modes.refusals("batch", Seen(None, None, {}), 0.92)
+    assert "shows no NVIDIA card" in sentence
+
+
+def test_a_server_on_the_processor_needs_no_card() -> None:
+    assert modes.refusals("batch", replace(IDLE, programs=(GAME,)), None) == []
+
+
+def test_the_need_is_the_part_of_the_whole_card_rounded_up() -> None:
+    assert modes.needed(24564, 0.92) == 22599
+    assert modes.needed(24564, 0.85) == 20880
+
+
+# --- what has to be done ------------------------------------------------------------------------------------
+
+
+def test_the_way_from_a_loaded_model_to_batch() -> None:
+    assert modes.steps("batch", LOADED, PROFILE) == [
+        "take qwen2.5:32b (19100 MiB) out of Ollama's memory",
+        "wait until the card's memory is really free",
+        f"start the vLLM server {PROFILE}",
+        "wait until it answers",
+    ]
+
+
+def test_the_way_from_one_profile_to_another() -> None:
+    assert modes.steps("batch", replace(BATCH, servers=serving(OTHER)), PROFILE) == [
+        f"stop the vLLM server {OTHER}",
+        "wait until the card's memory is really free",
+        f"start the vLLM server {PROFILE}",
+        "wait until it answers",
+    ]
+
+
+def test_a_server_that_loads_its_model_is_waited_for_and_not_started_again() -> None:
+    assert modes.steps("batch", BETWEEN["loads its model"], PROFILE) == ["wait until it answers"]
+
+
+def test_interactive_leaves_ollamas_models_where_they_are() -> None:
+    assert modes.steps("interactive", LOADED, PROFILE) == []
+    assert modes.steps("images", LOADED, PROFILE)[0].startswith("take qwen2.5:32b")
+
+
+@pytest.mark.parametrize(
+    ("mode", "seen"),
+    [
+        *itertools.product(["interactive", "images"], [IDLE]),
+        ("interactive", LOADED),
+        ("batch", BATCH),
+        ("batch", replace(BATCH, models=None)),
+    ],
+)
+def test_a_box_that_is_in_the_mode_has_nothing_to_do(mode: modes.Mode, seen: Seen) -> None:
+    assert modes.steps(mode, seen, PROFILE) == []
+
+
+@pytest.mark.parametrize("state", ["active", "activating", "deactivating", "reloading"])
+def test_whatever_is_not_stopped_is_stopped(state: str) -> None:
+    seen = replace(IDLE, servers=serving(state=state, healthy=False))
+    assert modes.steps("interactive", seen, PROFILE)[0] == f"stop the vLLM server {PROFILE}"
