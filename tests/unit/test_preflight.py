@@ -40,6 +40,7 @@ CARD = {
     "driver_version": "591.86",
     "memory_mib": 24564,
     "memory_used_mib": 1900,
+    "memory_free_mib": 22231,
     "driver_model": "WDDM",
 }
 TAILSCALE = {"installed": True, "state": "Running", "owner": None, "key_expiry": None}

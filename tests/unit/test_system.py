@@ -265,6 +265,7 @@ def test_the_first_card_is_the_card() -> None:
             "driver_version": "591.86",
             "memory_mib": 24564,
             "memory_used_mib": 1900,
+            "memory_free_mib": 22231,
             "driver_model": "WDDM",
         }
         for name in ("A", "B")

@@ -2,7 +2,8 @@
 #
 # in:   {}
 # out:  {"gpus": [{"name": "NVIDIA GeForce RTX 4090", "driver_version": "591.86", "memory_mib": 24564,
-#        "memory_used_mib": 1893, "driver_model": "WDDM"}], "failure": null}
+#        "memory_used_mib": 1893, "memory_free_mib": 22238, "driver_model": "WDDM"}], "failure": null}
+#       memory_free_mib: what a program can still get; the driver keeps some for itself, so it is less than the rest
 #       driver_model: WDDM, TCC or MCDM; WSL sees no card in TCC mode (microsoft/WSL#11865)
 #       gpus: [] with the reason in failure when there is no driver, or it sees no card
 #
@@ -17,7 +18,7 @@ $failure = $null
 $program = "$env:SystemRoot\System32\nvidia-smi.exe"
 if (-not [System.IO.File]::Exists($program)) { $failure = "$program is not there" }
 else {
-    $query = '--query-gpu=name,driver_version,memory.total,memory.used,driver_model.current --format=csv,noheader,nounits'
+    $query = '--query-gpu=name,driver_version,memory.total,memory.used,memory.free,driver_model.current --format=csv,noheader,nounits'
     $start = [System.Diagnostics.ProcessStartInfo]::new($program, $query)
     $start.UseShellExecute = $false
     $start.CreateNoWindow = $true
@@ -37,13 +38,14 @@ else {
     else {
         foreach ($line in $output.Result.Split([char] 10)) {
             $words = @($line.Trim() -split ', ')
-            if ($words.Count -eq 5) {
+            if ($words.Count -eq 6) {
                 $gpus += [ordered] @{
                     name = $words[0]
                     driver_version = $words[1]
                     memory_mib = [long] $words[2]
                     memory_used_mib = [long] $words[3]
-                    driver_model = $words[4]
+                    memory_free_mib = [long] $words[4]
+                    driver_model = $words[5]
                 }
             }
         }

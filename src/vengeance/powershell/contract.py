@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from vengeance.powershell import files, network, ollama, system, tailscale, tasks, windows, work, wsl
+from vengeance.powershell import files, gpu, network, ollama, system, tailscale, tasks, windows, work, wsl
 
 INPUT: dict[str, type] = {
     **windows.INPUT,
+    **gpu.INPUT,
     **network.INPUT,
     **tailscale.INPUT,
     **ollama.INPUT,
@@ -19,6 +20,7 @@ INPUT: dict[str, type] = {
 
 OUTPUT: dict[str, type] = {
     **windows.OUTPUT,
+    **gpu.OUTPUT,
     **network.OUTPUT,
     **tailscale.OUTPUT,
     **ollama.OUTPUT,

@@ -206,6 +206,7 @@ class Gpu(TypedDict):
     driver_version: str
     memory_mib: int
     memory_used_mib: int
+    memory_free_mib: int
     driver_model: str
 
 

@@ -7,6 +7,7 @@ from vengeance.facts.windows.answers import parse as parse
 from vengeance.facts.windows.files import DirectoryAccess as DirectoryAccess
 from vengeance.facts.windows.files import File as File
 from vengeance.facts.windows.files import Sha256 as Sha256
+from vengeance.facts.windows.gpu import GpuProcesses as GpuProcesses
 from vengeance.facts.windows.installers import FileVersion as FileVersion
 from vengeance.facts.windows.installers import Product as Product
 from vengeance.facts.windows.machine import Account as Account

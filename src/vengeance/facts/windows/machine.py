@@ -46,6 +46,7 @@ class Gpu(FactBase["system.Gpu | None"]):
             "driver_version": "591.86",
             "memory_mib": 24564,
             "memory_used_mib": 1893,
+            "memory_free_mib": 22238,
             "driver_model": "WDDM",
         }
     """

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from vengeance.twin.windows.scripts import basis, files, network, ollama, system, tasks, works, wsl
+from vengeance.twin.windows.scripts import basis, files, gpu, network, ollama, system, tasks, works, wsl
 from vengeance.twin.windows.scripts.model import Model
 from vengeance.twin.windows.scripts.model import ScriptFailed as ScriptFailed
 
 MODELS: dict[str, Model] = {
     **basis.MODELS,
+    **gpu.MODELS,
     **network.MODELS,
     **ollama.MODELS,
     **system.MODELS,

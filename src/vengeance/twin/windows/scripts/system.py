@@ -237,23 +237,23 @@ def get_gpu(run: Run, given: Given) -> shapes.Gpus:
     windows = run.windows
     if not windows.drive.is_file(NVIDIA_SMI, run.cwd):
         return {"gpus": [], "failure": "C:\\WINDOWS\\System32\\nvidia-smi.exe is not there"}
-    query = (
-        " --query-gpu=name,driver_version,memory.total,memory.used,driver_model.current --format=csv,noheader,nounits"
-    )
+    fields = "name,driver_version,memory.total,memory.used,memory.free,driver_model.current"
+    query = f" --query-gpu={fields} --format=csv,noheader,nounits"
     code, text = _run_program(run, NVIDIA_SMI, query)
     if code != 0:
         return {"gpus": [], "failure": f"nvidia-smi.exe ended with {code}: {text}".strip()}
     gpus: list[shapes.Gpu] = []
     for line in text.splitlines():
         words = line.strip().split(", ")
-        if len(words) == 5:
+        if len(words) == 6:
             gpus.append(
                 {
                     "name": words[0],
                     "driver_version": words[1],
                     "memory_mib": int(words[2]),
                     "memory_used_mib": int(words[3]),
-                    "driver_model": words[4],
+                    "memory_free_mib": int(words[4]),
+                    "driver_model": words[5],
                 }
             )
     return {"gpus": gpus, "failure": None if gpus else "nvidia-smi.exe lists no card"}
