@@ -27,11 +27,12 @@ from vengeance.facts import wsl as wsl_facts
 from vengeance.facts.cuda import Nvcc
 from vengeance.operations import cuda, debian, stage, vllm, windows, wsl
 from vengeance.operations.refusal import refuse
-from vengeance.operations.vllm import running as vllm_running
 from vengeance.operations.vllm import unit as vllm_unit
 from vengeance.powershell import Script
 from vengeance.secret import Secret
 
+# The package has an operation of the module's name.
+vllm_running = importlib.import_module("vengeance.operations.vllm.running")
 HOST = {"OLLAMA_HOST": "0.0.0.0:11434"}
 
 
@@ -488,6 +489,12 @@ class Box:
             else:
                 self.unchecked = text
             return
+        if isinstance(command, FunctionCommand):
+            assert command.function is vllm_running.start_server
+            self.state["active"] = True
+            self.state["started_with"] = command.args[1]
+            self.starts += 1
+            return
         assert isinstance(command, StringCommand)
         words = str(command)
         if words.startswith("chmod 600"):
@@ -498,11 +505,6 @@ class Box:
             self.state["unit"] = hashlib.sha256(self.unchecked.encode()).hexdigest()
         elif words.startswith(("systemctl enable", "systemctl disable")):
             self.state["enabled"] = "enable" in words
-        elif "systemctl restart" in words:
-            self.state["active"] = True
-            self.starts += 1
-        elif words.startswith("install -m 600 /dev/null"):
-            self.state["started_with"] = words.split("&& echo ")[1].split()[0]
 
 
 def test_a_server_is_installed_verified_enabled_and_started_once() -> None:
@@ -516,8 +518,8 @@ def test_a_server_is_installed_verified_enabled_and_started_once() -> None:
         "install -o root -g root -m 644 /etc/vllm/to-check/vllm-coder.service /etc/systemd/system/"
     )
     assert order[2:4] == ["systemctl daemon-reload", "systemctl enable vllm-coder.service"]
-    assert order[4].endswith(" sh vllm-coder.service 8080 900")
-    assert "systemctl restart" in order[4]
+    (start,) = [command for command in run.commands if isinstance(command, FunctionCommand)]
+    assert (start.args[0].unit, start.args[0].port, start.args[2]) == ("vllm-coder.service", 8080, 900)
     assert verbs.index("install -d -o root -g root -m 700") < next(
         i for i, command in enumerate(run.commands) if isinstance(command, FileUploadCommand)
     ), "the folder is closed before anything lies in it"
@@ -550,48 +552,6 @@ def test_a_warning_about_the_unit_is_an_error(tmp_path: Path, said: str, code: i
     assert finished.stderr.strip() == ("" if right else said)
 
 
-@pytest.mark.parametrize(
-    ("server", "code", "said"),
-    [
-        ("answers", 0, ""),
-        ("loads", 0, ""),
-        ("hangs", 1, "vllm.service runs and does not answer on port 8080 after 2 s\nthe journal"),
-        ("dies", 1, "the journal"),
-        ("does not start", 1, "the journal"),
-    ],
-)
-def test_a_restart_ends_when_the_server_answers_or_has_died(tmp_path: Path, server: str, code: int, said: str) -> None:
-    programs = {
-        "sleep": "exit 0",
-        "journalctl": "echo the journal",
-        "systemctl": f"""\
-echo "$*" >> {tmp_path}/asked
-case "$1 {server}" in
-  'restart does not start') exit 1 ;;
-  'is-active dies') ! [ -e {tmp_path}/once ] && touch {tmp_path}/once ;;
-esac""",
-        "curl": f"""\
-case '{server}' in
-  answers) exit 0 ;;
-  loads) [ -e {tmp_path}/asked-before ] || {{ touch {tmp_path}/asked-before; exit 7; }} ;;
-  *) exit 7 ;;
-esac""",
-    }
-    for name, text in programs.items():
-        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
-        (tmp_path / name).chmod(0o755)
-    finished = subprocess.run(
-        ["sh", "-c", vllm_running._RESTART, "sh", "vllm.service", "8080", "2"],
-        env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
-        capture_output=True,
-        text=True,
-        timeout=20,
-    )
-    assert (finished.returncode, finished.stderr.strip()) == (code, said)
-    asked = (tmp_path / "asked").read_text().splitlines()
-    assert asked[:2] == ["reset-failed -- vllm.service", "restart -- vllm.service"]
-
-
 def test_nothing_in_the_unit_holds_up_the_start_of_the_distro() -> None:
     unit = uploaded(Box().run(), "/etc/vllm/to-check/vllm-coder.service")
     assert "ExecStartP" not in unit
@@ -617,7 +577,7 @@ def test_a_server_is_restarted_when_its_packages_changed() -> None:
     box = Box()
     box.run()
     box.packages["torch"] = "2.9.1"
-    assert [text.split()[0] for text in box.run().texts] == ["sh", "install"]
+    assert [type(command) for command in box.run().commands] == [FunctionCommand]
     assert box.starts == 2
 
 
@@ -625,7 +585,7 @@ def test_a_server_that_is_not_enabled_is_installed_and_left_as_it_is() -> None:
     box = Box()
     texts = box.run(settings=PROFILE).texts
     assert any("systemd-analyze verify" in text for text in texts)
-    assert not any("enable" in text or "restart" in text for text in texts)
+    assert not any("enable" in text or "start_server" in text for text in texts)
     assert box.run(settings=PROFILE).noops == ["vllm-coder.service is as it should be"]
 
 
@@ -671,7 +631,7 @@ def test_without_systemd_a_server_is_verified_and_enabled_but_not_started() -> N
     texts = box.run(systemd=False).texts
     assert any("systemd-analyze verify" in text for text in texts)
     assert "systemctl enable vllm-coder.service" in texts
-    assert not any("restart" in text or "daemon-reload" in text for text in texts)
+    assert not any("start_server" in text or "daemon-reload" in text for text in texts)
     assert box.run(systemd=False).commands == []
 
 

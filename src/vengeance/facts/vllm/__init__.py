@@ -1,13 +1,17 @@
 """Facts of vLLM in a distro: its Python environment, its server."""
 
 from vengeance.facts.vllm.environment import Environment, EnvironmentState, parse_environment
+from vengeance.facts.vllm.journal import Journal, masked
 from vengeance.facts.vllm.server import (
     ABSENT,
+    CARD_CHECK,
     FOLDER,
+    Alive,
     Health,
     Server,
     ServerState,
     Units,
+    api_key_file,
     environment_file,
     parse_server,
     started_with_file,
@@ -15,14 +19,19 @@ from vengeance.facts.vllm.server import (
 
 __all__ = [
     "ABSENT",
+    "CARD_CHECK",
     "FOLDER",
+    "Alive",
     "Environment",
     "EnvironmentState",
     "Health",
+    "Journal",
     "Server",
     "ServerState",
     "Units",
+    "api_key_file",
     "environment_file",
+    "masked",
     "parse_environment",
     "parse_server",
     "started_with_file",

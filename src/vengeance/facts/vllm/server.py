@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TypedDict
 
 from pyinfra.api.command import QuoteString, StringCommand
@@ -16,6 +17,8 @@ class ServerState(TypedDict):
     environment: str | None
     environment_mode: str | None
     environment_owner: str | None
+    api_key: str | None
+    card_check: str | None
     started_with: str | None
     enabled: bool
     active: bool
@@ -26,12 +29,21 @@ ABSENT: ServerState = {
     "environment": None,
     "environment_mode": None,
     "environment_owner": None,
+    "api_key": None,
+    "card_check": None,
     "started_with": None,
     "enabled": False,
     "active": False,
 }
 FOLDER = "/etc/vllm"
 """Mode 700: what is in it can hold secrets."""
+CARD_CHECK = "/usr/local/lib/vengeance/vllm-card"
+"""The program that looks whether the card is free enough, before a server starts."""
+
+
+def api_key_file() -> str:
+    """Return the file with the API key that the box has made for itself; root's, mode 600."""
+    return f"{FOLDER}/api-key.env"
 
 
 def environment_file(profile: str) -> str:
@@ -45,7 +57,7 @@ def started_with_file(profile: str) -> str:
 
 
 _READ = """\
-unit=$1 environment=$2 started_with=$3
+unit=$1 environment=$2 started_with=$3 api_key=$4 card_check=$5
 file=/etc/systemd/system/$unit
 if [ -f "$file" ]; then sum=$(sha256sum < "$file") && echo "unit ${sum%% *}"; fi
 if [ -f "$environment" ]; then
@@ -53,6 +65,10 @@ if [ -f "$environment" ]; then
   stat -c 'environment_mode %a' -- "$environment"
   stat -c 'environment_owner %U:%G' -- "$environment"
 fi
+for name in api_key card_check; do
+  eval "path=\\$$name"
+  if [ -f "$path" ]; then sum=$(sha256sum < "$path") && echo "$name ${sum%% *}"; fi
+done
 if [ -f "$started_with" ]; then echo "started_with $(cat -- "$started_with")"; fi
 if [ "$(systemctl is-enabled -- "$unit" 2>/dev/null)" = enabled ]; then echo enabled; fi
 if [ "$(systemctl is-active -- "$unit" 2>/dev/null)" = active ]; then echo active; fi
@@ -78,6 +94,10 @@ def parse_server(output: list[str]) -> ServerState:
             state["environment_mode"] = value
         elif name == "environment_owner":
             state["environment_owner"] = value
+        elif name == "api_key":
+            state["api_key"] = value
+        elif name == "card_check":
+            state["card_check"] = value
         elif name == "started_with":
             state["started_with"] = value
         elif name == "enabled":
@@ -101,6 +121,8 @@ class Server(FactBase[ServerState]):
             "environment": "60303ae2...",
             "environment_mode": "600",
             "environment_owner": "root:root",
+            "api_key": "2c26b46b...",
+            "card_check": "fcde2b2e...",
             "started_with": "fd61a03a...",
             "enabled": False,
             "active": True,
@@ -108,8 +130,9 @@ class Server(FactBase[ServerState]):
     """
 
     def command(self, profile: str) -> StringCommand:
-        files = (f"vllm-{profile}.service", environment_file(profile), started_with_file(profile))
-        return StringCommand("sh -c", *(QuoteString(text) for text in (_READ, "sh", *files)))
+        files = (environment_file(profile), started_with_file(profile), api_key_file(), CARD_CHECK)
+        words = (_READ, "sh", f"vllm-{profile}.service", *files)
+        return StringCommand("sh -c", *(QuoteString(text) for text in words))
 
     @staticmethod
     def default() -> ServerState:
@@ -138,6 +161,39 @@ class Units(FactBase[list[str]]):
 
     def command(self) -> StringCommand:
         return StringCommand("sh -c", QuoteString(_UNITS))
+
+    @staticmethod
+    def default() -> list[str]:
+        return []
+
+    def process(self, output: list[str]) -> list[str]:
+        return output
+
+
+# A unit that waits for its next start is "activating"; what a server left behind is in its cgroup still.
+_ALIVE = """\
+for unit; do
+  case $(systemctl is-active -- "$unit" 2>/dev/null) in
+    active | activating | deactivating | reloading) echo "$unit" ;;
+    *) if cat /sys/fs/cgroup/system.slice/"$unit"/cgroup.procs 2>/dev/null | grep -q .; then echo "$unit"; fi ;;
+  esac
+done
+:
+"""
+
+
+class Alive(FactBase[list[str]]):
+    """Returns which of some units run, start, wait for their next start, or have left processes behind.
+
+    + units: names of units
+
+    .. code:: python
+
+        ["vllm-qwen2.5-coder-32b.service"]
+    """
+
+    def command(self, units: Sequence[str]) -> StringCommand:
+        return StringCommand("sh -c", QuoteString(_ALIVE), "sh", *(QuoteString(unit) for unit in units))
 
     @staticmethod
     def default() -> list[str]:

@@ -1,7 +1,17 @@
 """Operations for vLLM in a distro: its Python environment, its servers as systemd units, and how they run."""
 
 from vengeance.operations.vllm.environment import USER, check_place, environment
-from vengeance.operations.vllm.running import healthy
+from vengeance.operations.vllm.running import healthy, running, stopped
 from vengeance.operations.vllm.server import no_other_servers, revealed, server
 
-__all__ = ["USER", "check_place", "environment", "healthy", "no_other_servers", "revealed", "server"]
+__all__ = [
+    "USER",
+    "check_place",
+    "environment",
+    "healthy",
+    "no_other_servers",
+    "revealed",
+    "running",
+    "server",
+    "stopped",
+]

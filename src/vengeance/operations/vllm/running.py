@@ -1,51 +1,206 @@
-"""A vLLM server that runs: its start, and whether it answers."""
+"""A vLLM server that runs: its start, its end, and whether it answers."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping, Sequence
+from typing import Any
 
-from pyinfra.api.command import PyinfraCommand, QuoteString, StringCommand
+from pyinfra.api.command import FunctionCommand, PyinfraCommand, QuoteString
+from pyinfra.api.host import Host
 from pyinfra.api.operation import operation
-from pyinfra.api.state import StateStage
+from pyinfra.api.state import State, StateStage
 from pyinfra.context import host, state
 
+from vengeance.box import vllm_faults, vllm_profiles
+from vengeance.box.vllm_profiles import Profile
 from vengeance.connectors.long_command import LongCommand
-from vengeance.facts.vllm import Health, Server
-from vengeance.operations.refusal import refuse
+from vengeance.facts.vllm import Alive, Environment, Health, Journal, Server, Units, started_with_file
+from vengeance.operations.refusal import checked, failed, in_a_sentence, refuse
+from vengeance.operations.vllm.environment import check_place
+from vengeance.operations.vllm.unit import fingerprint
 
 _POLL_SECONDS = 2.0
+_SHOWN_LINES = 20
+_SHOWN_LINES_BESIDE_A_FAULT = 5
 
+# The note is written between the end of the old server and the start of the new one: whenever this is cut off, it says
+# of a server that runs what that one was started with, and one that loads its model is not started again.
 # A start counts against StartLimitBurst whoever asked for it, so the sixth change within an hour would not start.
-# "activating" is what systemd says of a server that died and waits for its restart: that is no start either.
-_RESTART = """\
-systemctl reset-failed -- "$1" 2>/dev/null
-if systemctl restart -- "$1"; then
-  left=$3
-  while systemctl is-active --quiet -- "$1"; do
-    if curl -fs --noproxy '*' --max-time 10 -o /dev/null "http://127.0.0.1:$2/health"; then exit 0; fi
-    if [ "$left" -le 0 ]; then echo "$1 runs and does not answer on port $2 after $3 s" >&2; break; fi
+# "activating" is what systemd says of a server that died and waits for its restart: that is no start either, and
+# nobody would notice what comes of it; so a server that does not come to answer is stopped.
+_START = """\
+unit=$1 port=$2 left=$3 note=$4 fingerprint=$5
+tell() { journalctl --no-pager --quiet --lines 1 --output cat --unit "$unit"; }
+if [ "$(cat -- "$note" 2>/dev/null)" != "$fingerprint" ] || ! systemctl is-active --quiet -- "$unit"; then
+  systemctl stop -- "$unit" || exit 1
+  systemctl reset-failed -- "$unit" 2>/dev/null
+  install -m 600 /dev/null "$note.new" && echo "$fingerprint" > "$note.new" && mv -- "$note.new" "$note" || exit 1
+  systemctl start -- "$unit" || { systemctl stop -- "$unit"; exit 3; }
+fi
+said=0
+while systemctl is-active --quiet -- "$unit"; do
+  if curl -fs --noproxy '*' --max-time 10 -o /dev/null "http://127.0.0.1:$port/health"; then exit 0; fi
+  if [ "$left" -le 0 ]; then systemctl stop -- "$unit"; exit 5; fi
+  left=$((left - 1)) said=$((said + 1))
+  if [ $((said % 5)) = 0 ]; then tell; fi
+  sleep 1
+done
+systemctl stop -- "$unit"
+exit 4
+"""
+
+# systemd takes a unit for stopped although something of it that does not end is left, and says so in the journal only.
+_STOP = """\
+left=$1; shift
+systemctl stop -- "$@"
+for unit; do
+  procs=/sys/fs/cgroup/system.slice/$unit/cgroup.procs
+  while grep -q . "$procs" 2>/dev/null; do
+    while read -r pid; do kill -KILL "$pid" 2>/dev/null; done < "$procs"
+    if [ "$left" -le 0 ]; then
+      echo "$unit is stopped, and processes of it are left:" $(cat "$procs") >&2
+      exit 1
+    fi
     left=$((left - 1))
-    if [ $((left % 5)) = 0 ]; then journalctl --no-pager --quiet --lines 1 --output cat --unit "$1"; fi
     sleep 1
   done
-fi
-journalctl --no-pager --lines 40 --unit "$1" >&2
-exit 1
+done
+systemctl is-active -- "$@" | grep -qx active && exit 1
+systemctl reset-failed -- "$@" 2>/dev/null
+exit 0
 """
 
 
-def restart(unit: str, port: int, timeout: int, file: str, fingerprint: str) -> Generator[StringCommand, None, None]:
-    """Give the commands that start a server anew, wait until it answers, and note what it was started with.
+def start(profile: Profile, fingerprint: str, timeout: int, known: vllm_faults.Settings) -> FunctionCommand:
+    """Return a command that starts a server anew, or waits for one that was started so, and says why it does not run.
 
-    + unit: name of its unit
-    + port: TCP port of the server in the distro
+    + fingerprint: hash of what it is started with, kept beside its variables
     + timeout: seconds until it must answer /health
-    + file: where the note is kept
-    + fingerprint: hash of what it is started with
+    + known: what the mends of a fault depend on
     """
-    yield LongCommand("sh -c", QuoteString(_RESTART), "sh", QuoteString(unit), str(port), str(timeout))
-    yield StringCommand("install -m 600 /dev/null", QuoteString(file), "&& echo", fingerprint, ">", QuoteString(file))
+    return FunctionCommand(start_server, [profile, fingerprint, timeout, known], {})
+
+
+@in_a_sentence
+def start_server(
+    state: State, host: Host, profile: Profile, fingerprint: str, timeout: int, known: vllm_faults.Settings
+) -> bool:
+    """Start a server and wait until it answers; one that does not is stopped, and its log is explained."""
+    words = [profile.unit, str(profile.port), str(timeout), started_with_file(profile.name), fingerprint]
+    succeeded, output = host.run_shell_command(
+        LongCommand("sh -c", QuoteString(_START), "sh", *(QuoteString(word) for word in words))
+    )
+    if succeeded:
+        return True
+    log = host.get_fact(Journal, unit=profile.unit)
+    faults = vllm_faults.explain("\n".join([*log, *output.stderr_lines]), known)
+    return failed(host, *not_running(host.name, profile, log, faults, timeout))
+
+
+def not_running(
+    name: str, profile: Profile, log: Sequence[str], faults: Sequence[vllm_faults.Fault], timeout: int
+) -> list[str]:
+    """Return what a person is told of a server that does not run, a line each.
+
+    + name: of the host
+    + log: what it wrote
+    + faults: what ``vllm_faults`` makes of that
+    + timeout: seconds that it had
+    """
+    shown = _SHOWN_LINES_BESIDE_A_FAULT if faults else _SHOWN_LINES
+    told = [f"{profile.unit} on {name} did not answer on port {profile.port} (at most {timeout} s), and is stopped."]
+    for fault in faults:
+        told += [f"{fault.name}: {fault.evidence}", f"  -> {fault.mend}"]
+    if not faults:
+        told.append("Its log names no fault that is known here.")
+    told += [f"The end of its log (all of it, in the distro: journalctl -u {profile.unit}):"]
+    return [*told, *(f"  {line}" for line in log[-shown:] or ["(empty)"])]
+
+
+@operation()
+def running(
+    profile: str,
+    settings: Mapping[str, Any],
+    path: str,
+    user: str,
+    version: str | None = None,
+    start_timeout: int = 900,
+) -> Generator[PyinfraCommand, None, None]:
+    """
+    Have the server of a profile run, with what stands there now, and answer ``/health``.
+
+    + profile: name of the profile
+    + settings: its fields, those of ``vengeance.box.vllm_profiles.Profile``
+    + path: folder of the Python environment that has vLLM
+    + user: who runs it
+    + version: vLLM's version
+    + start_timeout: seconds until a started server must answer, loading the model included
+
+    ``vllm.server`` has put the unit there before; its start stops the servers of other profiles. One that does not
+    come to answer is stopped, the end of its log is shown, and what it says is translated into what mends it.
+
+    **Example:**
+
+    .. code:: python
+
+        vllm.running(
+            name="The server runs",
+            profile="qwen2.5-coder-32b",
+            settings=host.data.vllm_profiles["qwen2.5-coder-32b"],
+            path="/home/steam/vllm-env",
+            user="steam",
+        )
+    """
+    check_place(path, user)
+    declared = checked(lambda: vllm_profiles.parse(profile, settings, version))
+    found = host.get_fact(Server, profile=profile)
+    if found["unit"] is None and state.current_stage == StateStage.Execute:
+        yield refuse(
+            f"{host.name} has no unit {declared.unit}: deploys/vllm.py puts it there, for the profiles that "
+            "vllm_profiles names."
+        )
+        return
+    installed = host.get_fact(Environment, path=path, _su_user=user, _su_shell="/bin/sh")
+    now = fingerprint(found, installed["packages"] if installed else {})
+    right = found["active"] and found["started_with"] == now
+    if right and host.get_fact(Health, port=declared.port):
+        host.noop(f"{declared.unit} runs and answers on port {declared.port}")
+        return
+    was = "runs and does not answer yet" if right else "runs with what stood there before"
+    host.log(
+        f"unit {declared.unit}: {was if found['active'] else 'does not run'} -> answers on port {declared.port} within "
+        f"{start_timeout} s"
+    )
+    yield start(declared, now, start_timeout, vllm_faults.Settings.of(declared, version, path, user))
+
+
+@operation()
+def stopped(profiles: Sequence[str] = (), timeout: int = 30) -> Generator[PyinfraCommand, None, None]:
+    """
+    Have no server of ours run, and nothing of one be left that could hold memory of the card.
+
+    + profiles: names of profiles whose servers are stopped, beside those of every unit that a deploy has written
+    + timeout: seconds for what is left after a unit is stopped
+
+    A killed server leaves its EngineCore behind, which keeps the memory; whatever is still in the unit's cgroup is
+    ended too, and waited for.
+
+    **Example:**
+
+    .. code:: python
+
+        vllm.stopped(name="No vLLM server runs", profiles=list(host.data.vllm_profiles))
+    """
+    units = list(dict.fromkeys([*vllm_profiles.units(profiles), *host.get_fact(Units)]))
+    alive = host.get_fact(Alive, units=units) if units else []
+    if not alive:
+        host.noop("no vLLM server of ours runs")
+        return
+    for unit in alive:
+        host.log(f"unit {unit}: runs -> stopped")
+    words = (QuoteString(word) for word in (_STOP, "sh", str(int(timeout)), *alive))
+    yield LongCommand("sh -c", *words)
 
 
 @operation()

@@ -9,13 +9,13 @@ from pyinfra.api.command import PyinfraCommand, QuoteString, StringCommand
 from pyinfra.api.operation import operation
 from pyinfra.context import host
 
-from vengeance.box import systemd_unit, vllm_profiles
-from vengeance.facts.vllm import Environment, Server, Units, environment_file, started_with_file
+from vengeance.box import systemd_unit, vllm_faults, vllm_profiles
+from vengeance.facts.vllm import Environment, Server, ServerState, Units, environment_file, started_with_file
 from vengeance.operations.refusal import checked
 from vengeance.operations.templates import rendered
 from vengeance.operations.vllm.environment import check_place
-from vengeance.operations.vllm.running import restart
-from vengeance.operations.vllm.unit import enable, fingerprint, put_unit, put_variables
+from vengeance.operations.vllm.running import start
+from vengeance.operations.vllm.unit import enable, fingerprint, put_unit, put_variables, sha256
 from vengeance.secret import Secret
 
 
@@ -98,12 +98,13 @@ def server(
     ]
     yield from pending
     installed = host.get_fact(Environment, path=path, _su_user=user, _su_shell="/bin/sh")
-    wanted = fingerprint(unit_text, environment_text, installed["packages"] if installed else {})
+    then: ServerState = {**found, "unit": sha256(unit_text), "environment": sha256(environment_text)}
+    wanted = fingerprint(then, installed["packages"] if installed else {})
     stale = found["active"] and found["started_with"] != wanted
     if systemd and (stale or (declared.enabled and not found["active"])):
         was = "runs with what stood there before" if found["active"] else "does not run"
         host.log(f"unit {declared.unit}: {was} -> started, and answers on port {declared.port}")
-        yield from restart(declared.unit, declared.port, start_timeout, started_with_file(profile), wanted)
+        yield start(declared, wanted, start_timeout, vllm_faults.Settings.of(declared, version, path, user))
     elif not pending:
         host.noop(f"{declared.unit} is as it should be")
 

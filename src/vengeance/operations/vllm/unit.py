@@ -30,10 +30,14 @@ def sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def fingerprint(unit: str, variables: str, packages: Mapping[str, str]) -> str:
-    """Return one hash of all that a server is started with: unit, environment file and Python packages."""
+def fingerprint(found: ServerState, packages: Mapping[str, str]) -> str:
+    """Return one hash of all that a server is started with: unit, environment file, generated key, Python packages.
+
+    + found: what is installed of it, or will be
+    + packages: name -> version
+    """
     versions = "\n".join(f"{name} {version}" for name, version in sorted(packages.items()))
-    return sha256("\0".join((unit, variables, versions)))
+    return sha256("\0".join((found["unit"] or "", found["environment"] or "", found["api_key"] or "", versions)))
 
 
 def _place_of(sha256: str | None) -> str:
