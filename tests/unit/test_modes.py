@@ -12,7 +12,7 @@ from vengeance.box.modes import Program, Seen, Server
 
 PROFILE, OTHER = "qwen2.5-coder-32b", "llama-3.1-8b"
 DESKTOP = (Program("dwm.exe", "desktop", 760, 400), Program("explorer.exe", "desktop", 240, 404))
-IDLE = Seen(24564, 1900, {}, (Server(OTHER), Server(PROFILE)), 0, DESKTOP)
+IDLE = Seen(24564, 1900, 22664, {}, (Server(OTHER), Server(PROFILE)), 0, DESKTOP)
 COMFYUI = Program("python.exe", "comfyui", 9000, 7000)
 GAME = Program("Game.exe", "game", 6000, 7100)
 
@@ -21,8 +21,8 @@ def serving(profile: str = PROFILE, state: str = "active", healthy: bool = True)
     return tuple(Server(name, state, healthy) if name == profile else Server(name) for name in (OTHER, PROFILE))
 
 
-BATCH = replace(IDLE, used=24499, servers=serving(), distro_mib=22598)
-LOADED = replace(IDLE, used=21000, models={"qwen2.5:32b": 19100})
+BATCH = replace(IDLE, used=24498, free=66, servers=serving(), distro_mib=22598)
+LOADED = replace(IDLE, used=21000, free=3564, models={"qwen2.5:32b": 19100})
 
 
 # --- a mode that is asked for -------------------------------------------------------------------------------
@@ -100,8 +100,8 @@ def test_the_desktop_and_small_windows_are_no_tenants() -> None:
 
 
 def test_a_box_whose_distro_or_counters_nobody_can_read_has_a_mode_still() -> None:
-    assert modes.mode_of(Seen(24564, 1900, {})).mode == "interactive"
-    assert modes.mode_of(Seen(None, None)).mode == "interactive"
+    assert modes.mode_of(Seen(24564, 1900, 22664, {})).mode == "interactive"
+    assert modes.mode_of(Seen(None, None, None)).mode == "interactive"
 
 
 # --- what is in the way -------------------------------------------------------------------------------------
@@ -131,7 +131,7 @@ def test_what_leaves_by_itself_is_not_in_the_way() -> None:
 
 def test_too_full_a_desktop_is_told_in_mib_with_what_would_fit() -> None:
     browser = Program("chrome.exe", "other", 1500, 5000)
-    seen = replace(IDLE, used=3400, programs=(*DESKTOP, browser))
+    seen = replace(IDLE, used=3400, free=21164, programs=(*DESKTOP, browser))
     (sentence,) = modes.refusals("batch", seen, 0.92)
     assert "22599 MiB of the card (0.92 of 24564)" in sentence
     assert "21164 MiB are free" in sentence
@@ -141,7 +141,7 @@ def test_too_full_a_desktop_is_told_in_mib_with_what_would_fit() -> None:
 
 
 def test_a_box_without_a_card_is_refused() -> None:
-    (sentence,) = modes.refusals("batch", Seen(None, None, {}), 0.92)
+    (sentence,) = modes.refusals("batch", Seen(None, None, None, {}), 0.92)
     assert "shows no NVIDIA card" in sentence
 
 
@@ -201,3 +201,50 @@ def test_a_box_that_is_in_the_mode_has_nothing_to_do(mode: modes.Mode, seen: See
 def test_whatever_is_not_stopped_is_stopped(state: str) -> None:
     seen = replace(IDLE, servers=serving(state=state, healthy=False))
     assert modes.steps("interactive", seen, PROFILE)[0] == f"stop the vLLM server {PROFILE}"
+
+
+# --- whether the memory is back -----------------------------------------------------------------------------
+
+PARTS = {PROFILE: 0.92, OTHER: 0.85, "on-the-processor": None}
+
+
+def test_what_leaves_is_the_part_of_a_server_that_answers_and_the_models_of_ollama() -> None:
+    assert modes.leaves("interactive", BATCH, PARTS) == 22598
+    assert modes.leaves("interactive", LOADED, PARTS) == 0
+    assert modes.leaves("images", LOADED, PARTS) == 19100
+    assert modes.leaves("interactive", BETWEEN["loads its model"], PARTS) == 0, "nobody knows how much that has"
+
+
+def test_the_memory_is_back_when_the_driver_says_so_whatever_the_counters_of_windows_still_show() -> None:
+    late = replace(IDLE, distro_mib=22598)
+    assert modes.not_free("interactive", BATCH, late, PARTS) is None
+    still = replace(BATCH, servers=IDLE.servers)
+    why = modes.not_free("interactive", BATCH, still, PARTS)
+    assert why is not None
+    assert "18078 MiB of the card at least should have come back, and 0 MiB have" in why
+    assert "Windows counts WSL (22598 MiB) and dwm.exe (process 400, 760 MiB)" in why
+
+
+def test_batch_wants_its_part_free_and_says_who_has_it() -> None:
+    assert modes.not_free("batch", LOADED, IDLE, PARTS, PROFILE) is None
+    runner = Program("llama-server.exe", "ollama", 19100, 4120)
+    why = modes.not_free("batch", LOADED, replace(LOADED, programs=(*DESKTOP, runner)), PARTS, PROFILE)
+    assert why is not None
+    assert why.startswith("vLLM asks for 22599 MiB of the card, and 3564 MiB are free.")
+    assert "llama-server.exe (process 4120, 19100 MiB)" in why
+
+
+def test_what_an_earlier_run_left_behind_is_found_by_the_counters() -> None:
+    orphan = replace(IDLE, used=24498, free=66, distro_mib=22598)
+    why = modes.not_free("interactive", orphan, orphan, PARTS)
+    assert why is not None
+    assert "Programs in WSL still hold 22598 MiB" in why
+    runner = Program("llama-server.exe", "ollama", 5000, 4120)
+    left = replace(IDLE, used=6900, free=17664, programs=(*DESKTOP, runner))
+    assert modes.not_free("interactive", left, left, PARTS) is None
+    assert "llama-server.exe" in (modes.not_free("images", left, left, PARTS) or "")
+
+
+def test_without_a_card_or_for_a_server_on_the_processor_nothing_is_waited_for() -> None:
+    assert modes.not_free("batch", IDLE, Seen(None, None, None), PARTS, PROFILE) is None
+    assert modes.not_free("batch", LOADED, LOADED, PARTS, "on-the-processor") is None

@@ -25,6 +25,8 @@ WORDS: dict[Mode, str] = {
 }
 NOTHING_MIB = 256
 """Less than this is no hold of the card: every window has some (judged; a desktop's programs have 60 to 760)."""
+_SURELY = 0.8
+"""The part of what leaves that must be seen to: Ollama's sizes are its own estimate, and others go on meanwhile."""
 
 _TELL = "`python -m vengeance mode show` says who has what."
 
@@ -62,7 +64,7 @@ class Program:
 class Seen:
     """What is seen of a card and its tenants; sizes in MiB.
 
-    total, used: of the card, None where there is none
+    total, used, free: of the card, None where there is none; the driver keeps some, which is neither used nor free
     models: model -> what Ollama has of it on the card; None where no Ollama answers
     servers: vLLM's, by the units that are there; None where the distro does not run
     distro_mib: what all programs in WSL hold together, None where Windows does not count it
@@ -71,15 +73,11 @@ class Seen:
 
     total: int | None
     used: int | None
+    free: int | None
     models: Mapping[str, int] | None = None
     servers: tuple[Server, ...] | None = None
     distro_mib: int | None = None
     programs: tuple[Program, ...] | None = None
-
-    @property
-    def free(self) -> int | None:
-        """MiB that are left."""
-        return None if self.total is None or self.used is None else self.total - self.used
 
     @property
     def loaded(self) -> dict[str, int]:
@@ -197,7 +195,7 @@ def refusals(mode: Mode, seen: Seen, utilisation: float | None = None) -> list[s
     """
     if mode != "batch" or utilisation is None:
         return []
-    if seen.total is None or seen.used is None:
+    if seen.total is None:
         return ["The driver shows no NVIDIA card, so vLLM would find none: run nvidia-smi on the box."]
     kinds: tuple[tuple[Tenant, str], ...] = (("comfyui", "ComfyUI"), ("game", "A game"))
     found = [
@@ -209,13 +207,12 @@ def refusals(mode: Mode, seen: Seen, utilisation: float | None = None) -> list[s
 
 
 def _too_little_room(seen: Seen, utilisation: float) -> list[str]:
-    if seen.total is None or seen.used is None:
+    if seen.total is None or seen.free is None:
         return []
-    # What Windows does not count cannot be told apart, so only what Ollama itself says leaves.
-    leaves = sum(seen.loaded.values()) + ((seen.distro_mib or 0) if seen.running else 0)
-    if seen.running and seen.distro_mib is None:
+    # What a server of ours has is not counted everywhere, and it left room for Windows when it started.
+    if seen.running:
         return []
-    room, want = seen.total - seen.used + leaves, needed(seen.total, utilisation)
+    room, want = seen.free + sum(seen.loaded.values()), needed(seen.total, utilisation)
     if room >= want:
         return []
     others = seen.of("other", "desktop")
@@ -250,9 +247,59 @@ def steps(mode: Mode, seen: Seen, profile: str) -> list[str]:
     return found
 
 
-def share_of_vllm(seen: Seen) -> int | None:
-    """Return the MiB that vLLM holds: what Windows counts for WSL, where a server of ours runs there."""
-    return seen.distro_mib if seen.running else 0
+def leaves(mode: Mode, seen: Seen, utilisations: Mapping[str, float | None]) -> int:
+    """Return about how many MiB of the card its tenants give back when a mode is entered.
+
+    + seen: before that
+    + utilisations: profile of vLLM -> its gpu_memory_utilization, None for one that takes no card
+
+    A server that answers has its whole part of the card; one that does not yet may have anything.
+    """
+    answering = [server.profile for server in seen.running if server.healthy]
+    parts = sum(utilisations.get(profile) or 0 for profile in answering)
+    return int((seen.total or 0) * parts) + (sum(seen.loaded.values()) if mode != "interactive" else 0)
+
+
+def not_free(
+    mode: Mode, before: Seen, now: Seen, utilisations: Mapping[str, float | None], profile: str | None = None
+) -> str | None:
+    """Return why the card is not as free as a mode needs it, None when it is.
+
+    + before, now: before its tenants were asked to leave it, and after
+    + utilisations: profile of vLLM -> its gpu_memory_utilization, None for one that takes no card
+    + profile: that batch is about to start
+
+    By what the driver says is used and free. Windows' own counters, which lag behind by up to half a minute, are asked
+    only where nothing has left that could be missed: after a run that was cut off.
+    """
+    if now.total is None or now.used is None or now.free is None:
+        return None
+    if mode == "batch":
+        want = needed(now.total, utilisations.get(profile or "") or 0)
+        if now.free >= want:
+            return None
+        return f"vLLM asks for {_mib(want)} of the card, and {_mib(now.free)} are free.{_whose(now)}"
+    least = int(leaves(mode, before, utilisations) * _SURELY)
+    if least:
+        fallen = (before.used or 0) - now.used
+        if fallen >= least:
+            return None
+        return (
+            f"{_mib(least)} of the card at least should have come back, and {_mib(fallen)} have: {_mib(now.used)} of "
+            f"{now.total} are in use.{_whose(now)}"
+        )
+    if not now.running and (now.distro_mib or 0) >= NOTHING_MIB:
+        return f"Programs in WSL still hold {_mib(now.distro_mib or 0)} of the card, and no server of vLLM's runs."
+    ours = now.of("ollama") if mode == "images" else []
+    return f"{_programs(ours)} of Ollama still has some of the card." if ours else None
+
+
+def _whose(seen: Seen) -> str:
+    holders = [one for one in seen.programs or () if one.mib >= NOTHING_MIB]
+    if seen.distro_mib and seen.distro_mib >= NOTHING_MIB:
+        holders.append(Program("WSL", "vllm", seen.distro_mib))
+    holders.sort(key=lambda one: one.mib, reverse=True)
+    return f" Windows counts {_programs(holders)}." if holders else ""
 
 
 def _mib(mib: int) -> str:
