@@ -39,8 +39,9 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from fractions import Fraction
 
-from vengeance.box import model_config, versions
+from vengeance.box import model_config, versions, vllm_profiles
 from vengeance.box.model_config import ModelConfig
+from vengeance.box.vllm_profiles import Profile
 
 MIB, GIB, GB = 2**20, 2**30, 10**9
 BLOCK_TOKENS = 16
@@ -164,6 +165,38 @@ class Settings:
         if self.native_sampler is not None:
             return self.native_sampler
         return versions.numbers(self.version)[:2] <= _NATIVE_SAMPLER_UNTIL
+
+
+# Flags that change what is here in a way of their own.
+_OTHERWISE = (
+    "cpu-offload-gb",
+    "enable-lora",
+    "hf-overrides",
+    "kv-cache-memory-bytes",
+    "num-gpu-blocks-override",
+    "speculative-config",
+)
+
+
+def settings_of(profile: Profile, version: str, variables: Mapping[str, str] | None = None) -> Settings:
+    """Return what of a profile decides about memory.
+
+    + version: vLLM's
+    + variables: environment variables of every server; those of the profile win
+
+    Raises ValueError with a sentence for a flag whose share of memory is not known here.
+    """
+    flags = vllm_profiles.flags(profile)
+    for name in _OTHERWISE:
+        if flags.get(name) not in (None, False):
+            raise ValueError(f"What --{name} of {profile.name} does to the memory is not known here.")
+    if profile.pipeline_parallel_size > 1:
+        raise ValueError(f"{profile.name} spreads its layers over several cards, and here one is planned.")
+    given = {name.replace("-", "_"): value for name, value in flags.items() if value is not None}
+    known = {name: given[name] for name in Settings.__dataclass_fields__ if name in given}
+    sampler = {**(variables or {}), **profile.variables}.get("VLLM_USE_FLASHINFER_SAMPLER")
+    native = None if sampler is None else sampler == "0"
+    return Settings(**{**known, "version": version, "native_sampler": native})  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)

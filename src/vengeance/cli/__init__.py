@@ -7,11 +7,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from vengeance.cli import vram
 from vengeance.cli.bootstrap import BootstrapError, script
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code: 0, 1 with a sentence on stderr, or 2 for a wrong command."""
+    """Run the command line and return its exit code: 0, 1 with a sentence, or 2 for a wrong command."""
     parser = argparse.ArgumentParser(prog="python -m vengeance", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     bootstrap = commands.add_parser(
@@ -24,7 +25,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     bootstrap.add_argument(
         "--inventory", type=Path, default=Path("inventory/home.py"), help="where the box stands (default: %(default)s)"
     )
+    vram.add(commands)
     given = parser.parse_args(arguments)
+    if given.command == "vram":
+        return vram.run(given)
     try:
         text = script(given.inventory, given.host)
     except BootstrapError as error:
