@@ -38,6 +38,16 @@ faults, one or more at a time (numbers of requests count from when the rule is s
   ollama-app         --times starts of Ollama's tray app start no server
   clear              end all of them
 """
+_CARD = """\
+deeds:
+  show               who has how much of it
+  hold               a program starts on Windows and holds --mib of it until it is ended, as a game does
+  free IMAGE         end the programs of that name that hold memory of it
+  driver VERSION     Windows gets another driver, for example 537.58
+  off, on            Windows has no card, or no driver for it; and has it again
+  dxg off, on        /dev/dxg is missing in the distros, now and whenever one starts; and is there again
+  counters off, on   Windows does not count who has the card's memory, as where lodctr /R is needed; and does again
+"""
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -88,6 +98,16 @@ def _parser() -> argparse.ArgumentParser:
     )
     hub = named("hub", "print the models of the twin's huggingface.co, and what was asked of it")
     hub.add_argument("--reset", action="store_true", help="forget the requests afterwards")
+    card = named(
+        "card",
+        "print who has the card's memory, or change what there is of the card",
+        epilog=_CARD,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    card.add_argument("deed", nargs="*", metavar="DEED", help="see below (default: show)")
+    card.add_argument("--image", help="with hold: the program's name, such as Cyberpunk2077.exe")
+    card.add_argument("--mib", type=int, help="with hold: how much it takes")
+    card.add_argument("--comfyui", action="store_true", help="with hold: it is a Python that runs ComfyUI")
     log = named("log", "print the counters of requests, bytes and program starts")
     log.add_argument("--reset", action="store_true", help="set them to nothing afterwards")
     fault = named(
@@ -246,6 +266,49 @@ def _status_text(status: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def parse_card(deed: Sequence[str], image: str | None, mib: int | None, comfyui: bool) -> dict[str, Any]:
+    """What the twin is asked for, from words such as ``dxg off``; ValueError with a sentence."""
+    words = list(deed) or ["show"]
+    if words[0] != "hold" and (image is not None or mib is not None or comfyui):
+        raise ValueError("--image, --mib and --comfyui are for 'card hold' alone.")
+    switch = {"off": False, "on": True}
+    match words:
+        case ["show"]:
+            return {}
+        case ["hold"]:
+            if mib is None or (image is None and not comfyui):
+                raise ValueError("hold needs --mib and --image, for example: card hold --image Game.exe --mib 12000.")
+            return {"hold": {"image": image, "mib": mib, "comfyui": comfyui}}
+        case ["free", name]:
+            return {"end": name}
+        case ["driver", version]:
+            return {"driver": version}
+        case [("off" | "on") as now]:
+            return {"present": switch[now]}
+        case ["dxg" | "counters" as what, ("off" | "on") as now]:
+            return {what: switch[now]}
+    raise ValueError(f"There is no deed {' '.join(words)!r}.\n{_CARD}")
+
+
+def _card_text(card: Mapping[str, Any]) -> str:
+    if not card["present"]:
+        return "Windows has no card: 'card on' brings it back."
+    lines = [
+        f"{card['name']}, driver {card['driver']} (CUDA {card['cuda']}): {card['used_mib']:,} of "
+        f"{card['total_mib']:,} MiB are taken, {card['free_mib']:,} are free",
+        f"  {card['desktop_mib']:>7,} MiB  the desktop",
+    ]
+    for one in card["holders"]:
+        where = f"({one['pid']})" if one["pid"] else "in a distro"
+        what = f": {one['label']}" if one["label"] else ""
+        lines.append(f"  {one['mib']:>7,} MiB  {one['image']} {where}{what}")
+    if not card["dxg"]:
+        lines.append("  /dev/dxg is missing in the distros: 'card dxg on' brings it back.")
+    if not card["counters"]:
+        lines.append("  Windows does not count who has it: 'card counters on' ends that.")
+    return "\n".join(lines)
+
+
 def _hub_text(hub: Mapping[str, Any]) -> str:
     lines = []
     for name, model in hub["models"].items():
@@ -338,6 +401,10 @@ def _run(arguments: argparse.Namespace) -> int:
     elif arguments.command == "hub":
         hub = twin.hub(arguments.reset)
         show(hub, _hub_text(hub))
+    elif arguments.command == "card":
+        asked = parse_card(arguments.deed, arguments.image, arguments.mib, arguments.comfyui)
+        state_of_card = twin.ask_card(asked)
+        show(state_of_card, _card_text(state_of_card))
     elif arguments.command == "clock":
         now = twin.advance(arguments.duration)
         show({"name": twin.name, "now": now}, f"It is {now} in the twin {twin.name}.")

@@ -228,6 +228,44 @@ class Twin:
         """
         return self._object(self._ask({"do": "hub", "reset": reset}))
 
+    def card(self) -> dict[str, Any]:
+        """The card: present, driver, cuda, total_mib, used_mib, free_mib, holders, dxg, counters."""
+        return self.ask_card({})
+
+    def card_hold(self, image: str | None, mib: int, comfyui: bool = False) -> int:
+        """Start a program on its Windows that holds so much of the card until it is ended; returns its process id.
+
+        + image: name of its file, such as ``Cyberpunk2077.exe``; None only with ``comfyui``
+        + comfyui: it is a Python that runs ComfyUI
+        """
+        return int(self.ask_card({"hold": {"image": image, "mib": mib, "comfyui": comfyui}})["pids"][0])
+
+    def card_end(self, image: str) -> list[int]:
+        """End every program of Windows of this name that has memory of the card; returns their process ids."""
+        return [int(pid) for pid in self.ask_card({"end": image})["pids"]]
+
+    def card_set(
+        self,
+        *,
+        present: bool | None = None,
+        driver: str | None = None,
+        dxg: bool | None = None,
+        counters: bool | None = None,
+    ) -> dict[str, Any]:
+        """Change what there is of the card; None leaves it. A twin that is started anew has all of it again.
+
+        + present: whether Windows has a card with a driver
+        + driver: its version, such as ``537.58``
+        + dxg: whether distros have /dev/dxg
+        + counters: whether Windows counts who has the card's memory
+        """
+        wanted = {"present": present, "driver": driver, "dxg": dxg, "counters": counters}
+        return self.ask_card({name: value for name, value in wanted.items() if value is not None})
+
+    def ask_card(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Ask for one of these, as the control socket has it: ``hold``, ``end``, ``present``, ``driver``, ..."""
+        return self._object(self._ask({"do": "card", **request}))
+
     def limits(self, **values: float) -> dict[str, Any]:
         """Change limits of the WinRM service by the names in ``Limits``; returns all of them."""
         return self._object(self._ask({"do": "limits", "values": values}))

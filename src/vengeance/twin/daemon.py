@@ -253,6 +253,7 @@ class Daemon:
             "vendor": dict(self._vendors.served) if self._vendors is not None else {},
             "wsl": self.windows.wsl.state(USER),
             "ollama": self.windows.ollama.status(),
+            "card": self._card_status(),
             "network": self.windows.network.status(),
             "boot_time": self.windows.state.boot_time.isoformat(),
             "clock_ahead_seconds": round(self.clock.ahead),
@@ -287,6 +288,7 @@ class Daemon:
             "tailscale": lambda: self._tailscale(
                 str(request.get("user") or USER), bool(request.get("signed_in", True))
             ),
+            "card": lambda: self._card(request),
             "clock": lambda: self._advance(float(request.get("seconds") or 0)),
             "ollama": lambda: self._ollama(request),
             "hub": lambda: self._hub_status(bool(request.get("reset"))),
@@ -468,6 +470,42 @@ class Daemon:
         else:
             tailscale.sign_out()
         return {"owner": tailscale.owner, "signed_in": tailscale.signed_in}
+
+    def _card(self, request: Mapping[str, Any]) -> object:
+        """What happens to the card: a program of Windows takes memory of it or ends, a driver comes or goes."""
+        gpu, games = self.windows.gpu, self.windows.games
+        pids: list[int] = []
+        try:
+            if "hold" in request:
+                wanted = dict(request["hold"])
+                image = None if wanted.get("image") is None else str(wanted["image"])
+                pids = [games.hold(image, int(wanted["mib"]), bool(wanted.get("comfyui")))]
+            if "end" in request:
+                pids = games.end(str(request["end"]))
+            gpu.set(present=request.get("present"), driver=request.get("driver"))
+        except (KeyError, TypeError, ValueError) as error:
+            raise ControlError(str(error)) from error
+        if "dxg" in request:
+            self.host.has_dxg = bool(request["dxg"])
+        if "counters" in request:
+            gpu.counted = bool(request["counters"])
+        return {**self._card_status(), "pids": pids}
+
+    def _card_status(self) -> dict[str, Any]:
+        gpu = self.windows.gpu
+        return {
+            "present": gpu.present,
+            "name": gpu.name,
+            "driver": gpu.driver,
+            "cuda": gpu.cuda,
+            "total_mib": gpu.total_mib,
+            "used_mib": gpu.used_mib,
+            "free_mib": gpu.free_mib,
+            "desktop_mib": gpu.idle_mib,
+            "holders": [asdict(holder) for holder in gpu.holders],
+            "dxg": self.host.has_dxg,
+            "counters": gpu.counted,
+        }
 
     def _advance(self, seconds: float) -> object:
         try:

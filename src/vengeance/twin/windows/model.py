@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from vengeance.twin.ollama.part import Ollama
     from vengeance.twin.windows.features import Features
     from vengeance.twin.windows.firewall import Firewall
+    from vengeance.twin.windows.games import Games
     from vengeance.twin.windows.gpu import Gpu
     from vengeance.twin.windows.installers import Installers
     from vengeance.twin.windows.localhost_relay import LocalhostRelay
@@ -154,7 +155,7 @@ class Windows:
     network: who listens on which of the box's addresses; firewall: who gets in
     port_ranges: ports kept from programs; port_proxies: what IP Helper forwards; localhost_relay: what WSL does
     tailscale: whether the box is in the tailnet, and what it serves there
-    gpu: the card and who has its memory
+    gpu: the card and who has its memory; games: what a person starts that takes it
     ollama: what the twin knows of Ollama
     works: which long works run
     web: the web servers that its programs find; installers: what goes wrong with the next ones
@@ -171,6 +172,7 @@ class Windows:
     tailscale: Tailscale
     localhost_relay: LocalhostRelay
     gpu: Gpu
+    games: Games
     ollama: Ollama
     passwords: Passwords
     services: Services

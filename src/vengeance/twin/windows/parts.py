@@ -12,6 +12,7 @@ from vengeance.twin.ollama.part import Ollama
 from vengeance.twin.windows.downloads import save_download
 from vengeance.twin.windows.features import Features
 from vengeance.twin.windows.firewall import Firewall
+from vengeance.twin.windows.games import Games
 from vengeance.twin.windows.gpu import NVIDIA_SMI, Gpu, nvidia_smi
 from vengeance.twin.windows.installers import Installers
 from vengeance.twin.windows.localhost_relay import LocalhostRelay
@@ -45,6 +46,7 @@ def add_parts(windows: Windows) -> None:
     windows.port_proxies = PortProxies(windows)
     windows.tailscale = Tailscale(windows)
     windows.gpu = Gpu()
+    windows.games = Games(windows)
     windows.add_program(NVIDIA_SMI, nvidia_smi)
     windows.place_program(NVIDIA_SMI)
     windows.ollama = Ollama(windows)
