@@ -8,21 +8,34 @@ from dataclasses import replace
 import pytest
 
 from vengeance.box import modes
-from vengeance.box.modes import Program, Seen, Server
+from vengeance.box.gpu_tenants import Held, Holder
+from vengeance.box.modes import Handover, Seen, Server
 
 PROFILE, OTHER = "qwen2.5-coder-32b", "llama-3.1-8b"
-DESKTOP = (Program("dwm.exe", "desktop", 760, 400), Program("explorer.exe", "desktop", 240, 404))
-IDLE = Seen(24564, 1900, 22664, {}, (Server(OTHER), Server(PROFILE)), 0, DESKTOP)
-COMFYUI = Program("python.exe", "comfyui", 9000, 7000)
-GAME = Program("Game.exe", "game", 6000, 7100)
+TOTAL, IDLE_MIB = 24564, 1900
+PARTS = {PROFILE: 0.92, OTHER: 0.85, "on-the-processor": None}
+BATCHES = Handover("batch", PROFILE, parts=PARTS)
+INTERACTIVE, IMAGES = Handover("interactive", parts=PARTS), Handover("images", parts=PARTS)
+DESKTOP = (Holder("desktop", "dwm.exe", 400, 760), Holder("desktop", "explorer.exe", 404, 240))
+COMFYUI = Holder("comfyui", "python.exe", 7000, 9000)
+GAME = Holder("game", "Game.exe", 7100, 6000)
+
+
+def card(*holders: Holder, used: int | None = None) -> Held:
+    """The card with the desktop and these on it, as driver and counters show it when they agree."""
+    taken = IDLE_MIB + sum(holder.mib for holder in holders) if used is None else used
+    return Held("NVIDIA GeForce RTX 4090", TOTAL, taken, TOTAL - taken, (*holders, *DESKTOP))
 
 
 def serving(profile: str = PROFILE, state: str = "active", healthy: bool = True) -> tuple[Server, ...]:
     return tuple(Server(name, state, healthy) if name == profile else Server(name) for name in (OTHER, PROFILE))
 
 
-BATCH = replace(IDLE, used=24498, free=66, servers=serving(), distro_mib=22598)
-LOADED = replace(IDLE, used=21000, free=3564, models={"qwen2.5:32b": 19100})
+WSL = Holder("wsl", "vmmemWSL", 380, 22598)
+RUNNER = Holder("ollama", "llama-server.exe", 4120, 19100)
+IDLE = Seen(card(), {}, (Server(OTHER), Server(PROFILE)))
+BATCH = replace(IDLE, card=card(WSL), servers=serving())
+LOADED = replace(IDLE, card=card(RUNNER), models={"qwen2.5:32b": 19100})
 
 
 # --- a mode that is asked for -------------------------------------------------------------------------------
@@ -67,7 +80,7 @@ def test_a_server_that_answers_is_batch() -> None:
 
 
 def test_comfyui_on_the_card_is_images() -> None:
-    found = modes.mode_of(replace(IDLE, used=10900, programs=(*DESKTOP, COMFYUI)))
+    found = modes.mode_of(replace(IDLE, card=card(COMFYUI)))
     assert (found.mode, found.settled) == ("images", True)
     assert "python.exe (process 7000, 9000 MiB) of ComfyUI" in found.sentences[0]
     assert "images" in found.fits
@@ -78,12 +91,12 @@ BETWEEN = {
     "about to start it again (activating)": replace(IDLE, servers=serving(state="activating", healthy=False)),
     "about to stop": replace(BATCH, servers=serving(state="deactivating", healthy=False)),
     "qwen2.5:3b (500 MiB) on the card too": replace(BATCH, models={"qwen2.5:3b": 500}),
-    "Game.exe (process 7100, 6000 MiB)": replace(BATCH, programs=(*DESKTOP, GAME)),
-    "python.exe (process 7000, 9000 MiB) has some of the card too": replace(BATCH, programs=(COMFYUI,)),
-    "takes that off": replace(LOADED, programs=(*DESKTOP, COMFYUI)),
-    "A program in WSL holds 5000 MiB": replace(IDLE, used=6900, distro_mib=5000),
+    "Game.exe (process 7100, 6000 MiB)": replace(BATCH, card=card(WSL, GAME)),
+    "python.exe (process 7000, 9000 MiB) has some of the card too": replace(BATCH, card=card(WSL, COMFYUI)),
+    "takes that off": replace(LOADED, card=card(RUNNER, COMFYUI)),
+    "A program in WSL holds 5000 MiB": replace(IDLE, card=card(replace(WSL, mib=5000))),
     "No Ollama answers": replace(IDLE, models=None),
-    "Game.exe (process 7100, 6000 MiB) has some of the card": replace(IDLE, programs=(*DESKTOP, GAME)),
+    "Game.exe (process 7100, 6000 MiB) has some of the card.": replace(IDLE, card=card(GAME)),
 }
 
 
@@ -94,64 +107,65 @@ def test_what_lies_between_two_modes_is_told_as_such(why: str) -> None:
     assert why in " ".join(found.sentences)
 
 
-def test_the_desktop_and_small_windows_are_no_tenants() -> None:
-    crumbs = tuple(Program(f"tool{number}.exe", "other", 120) for number in range(8))
-    assert modes.mode_of(replace(IDLE, used=2900, programs=(*DESKTOP, *crumbs))).settled
-
-
 def test_a_box_whose_distro_or_counters_nobody_can_read_has_a_mode_still() -> None:
-    assert modes.mode_of(Seen(24564, 1900, 22664, {})).mode == "interactive"
-    assert modes.mode_of(Seen(None, None, None)).mode == "interactive"
+    assert modes.mode_of(Seen(Held("card", TOTAL, IDLE_MIB, 22664, ()), {})).mode == "interactive"
+    assert modes.mode_of(Seen(None)).mode == "interactive"
 
 
 # --- what is in the way -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("program", "what"), [(COMFYUI, "ComfyUI has the card"), (GAME, "A game has the card")])
-def test_batch_is_refused_by_the_name_of_the_program(program: Program, what: str) -> None:
-    seen = replace(IDLE, used=1900 + program.mib, programs=(*DESKTOP, program))
-    (sentence,) = modes.refusals("batch", seen, 0.92)
+@pytest.mark.parametrize(("holder", "what"), [(COMFYUI, "ComfyUI has the card"), (GAME, "A game has the card")])
+def test_batch_is_refused_by_the_name_of_the_program(holder: Holder, what: str) -> None:
+    (sentence,) = modes.refusals(BATCHES, replace(IDLE, card=card(holder)))
     assert what in sentence
-    assert f"{program.name} (process {program.pid}, {program.mib} MiB)" in sentence
+    assert f"{holder.image} (process {holder.pid}, {holder.mib} MiB)" in sentence
     assert "Close it" in sentence
     assert "mode show" in sentence
 
 
-@pytest.mark.parametrize("mode", ["interactive", "images"])
-def test_the_other_modes_take_the_card_from_nobody_and_are_never_refused(mode: modes.Mode) -> None:
-    seen = replace(IDLE, used=16900, programs=(*DESKTOP, COMFYUI, GAME))
-    assert modes.refusals(mode, seen, 0.92) == []
+@pytest.mark.parametrize("asked", [INTERACTIVE, IMAGES])
+def test_the_other_modes_take_the_card_from_nobody_and_are_never_refused(asked: Handover) -> None:
+    assert modes.refusals(asked, replace(IDLE, card=card(COMFYUI, GAME))) == []
+    assert modes.refusals(asked, Seen(None)) == []
 
 
 def test_what_leaves_by_itself_is_not_in_the_way() -> None:
-    assert modes.refusals("batch", LOADED, 0.92) == []
-    assert modes.refusals("batch", replace(BATCH, servers=serving(OTHER)), 0.92) == []
-    assert modes.refusals("batch", BATCH, 0.92) == []
+    assert modes.refusals(BATCHES, LOADED) == []
+    assert modes.refusals(BATCHES, replace(BATCH, servers=serving(OTHER))) == []
+    assert modes.refusals(BATCHES, BATCH) == []
 
 
-def test_too_full_a_desktop_is_told_in_mib_with_what_would_fit() -> None:
-    browser = Program("chrome.exe", "other", 1500, 5000)
-    seen = replace(IDLE, used=3400, free=21164, programs=(*DESKTOP, browser))
-    (sentence,) = modes.refusals("batch", seen, 0.92)
+def test_too_full_a_card_is_told_in_mib_with_the_names_and_what_would_fit() -> None:
+    studio = Holder("other", "LM Studio.exe", 5000, 1500)
+    (sentence,) = modes.refusals(BATCHES, replace(IDLE, card=card(studio)))
     assert "22599 MiB of the card (0.92 of 24564)" in sentence
     assert "21164 MiB are free" in sentence
-    assert "chrome.exe (process 5000, 1500 MiB)" in sentence
+    assert "LM Studio.exe (process 5000, 1500 MiB)" in sentence
     assert "gpu_memory_utilization of 0.86 at most" in sentence
-    assert modes.refusals("batch", seen, 0.86) == []
+    less = replace(BATCHES, parts={PROFILE: 0.86})
+    assert modes.refusals(less, replace(IDLE, card=card(studio))) == []
 
 
 def test_a_box_without_a_card_is_refused() -> None:
-    (sentence,) = modes.refusals("batch", Seen(None, None, None, {}), 0.92)
+    (sentence,) = modes.refusals(BATCHES, Seen(None, {}))
     assert "shows no NVIDIA card" in sentence
 
 
 def test_a_server_on_the_processor_needs_no_card() -> None:
-    assert modes.refusals("batch", replace(IDLE, programs=(GAME,)), None) == []
+    assert modes.refusals(replace(BATCHES, profile="on-the-processor"), replace(IDLE, card=card(GAME))) == []
 
 
 def test_the_need_is_the_part_of_the_whole_card_rounded_up() -> None:
     assert modes.needed(24564, 0.92) == 22599
     assert modes.needed(24564, 0.85) == 20880
+
+
+def test_the_part_of_a_profile_is_its_own_or_the_default_of_the_version() -> None:
+    profiles = {"own": {"model": "a/b", "port": 1, "gpu_memory_utilization": 0.5}, "none": {"model": "a/b", "port": 2}}
+    assert modes.parts(profiles, "0.15.1") == {"own": 0.5, "none": 0.9}
+    assert modes.parts(profiles, "0.32.0") == {"own": 0.5, "none": 0.92}
+    assert modes.parts(profiles, "0.32.0", "cpu") == {"own": None, "none": None}
 
 
 # --- what has to be done ------------------------------------------------------------------------------------
@@ -205,46 +219,41 @@ def test_whatever_is_not_stopped_is_stopped(state: str) -> None:
 
 # --- whether the memory is back -----------------------------------------------------------------------------
 
-PARTS = {PROFILE: 0.92, OTHER: 0.85, "on-the-processor": None}
-
 
 def test_what_leaves_is_the_part_of_a_server_that_answers_and_the_models_of_ollama() -> None:
-    assert modes.leaves("interactive", BATCH, PARTS) == 22598
-    assert modes.leaves("interactive", LOADED, PARTS) == 0
-    assert modes.leaves("images", LOADED, PARTS) == 19100
-    assert modes.leaves("interactive", BETWEEN["loads its model"], PARTS) == 0, "nobody knows how much that has"
+    assert modes.leaves(INTERACTIVE, BATCH) == 22598
+    assert modes.leaves(INTERACTIVE, LOADED) == 0
+    assert modes.leaves(IMAGES, LOADED) == 19100
+    assert modes.leaves(INTERACTIVE, BETWEEN["loads its model"]) == 0, "nobody knows how much that has"
 
 
 def test_the_memory_is_back_when_the_driver_says_so_whatever_the_counters_of_windows_still_show() -> None:
-    late = replace(IDLE, distro_mib=22598)
-    assert modes.not_free("interactive", BATCH, late, PARTS) is None
-    still = replace(BATCH, servers=IDLE.servers)
-    why = modes.not_free("interactive", BATCH, still, PARTS)
+    late = replace(IDLE, card=card(WSL, used=IDLE_MIB))
+    assert modes.not_free(INTERACTIVE, BATCH, late) is None
+    why = modes.not_free(INTERACTIVE, BATCH, replace(BATCH, servers=IDLE.servers))
     assert why is not None
     assert "18078 MiB of the card at least should have come back, and 0 MiB have" in why
-    assert "Windows counts WSL (22598 MiB) and dwm.exe (process 400, 760 MiB)" in why
+    assert "Windows counts vmmemWSL (process 380, 22598 MiB) and dwm.exe (process 400, 760 MiB)" in why
 
 
 def test_batch_wants_its_part_free_and_says_who_has_it() -> None:
-    assert modes.not_free("batch", LOADED, IDLE, PARTS, PROFILE) is None
-    runner = Program("llama-server.exe", "ollama", 19100, 4120)
-    why = modes.not_free("batch", LOADED, replace(LOADED, programs=(*DESKTOP, runner)), PARTS, PROFILE)
+    assert modes.not_free(BATCHES, LOADED, IDLE) is None
+    why = modes.not_free(BATCHES, LOADED, LOADED)
     assert why is not None
     assert why.startswith("vLLM asks for 22599 MiB of the card, and 3564 MiB are free.")
     assert "llama-server.exe (process 4120, 19100 MiB)" in why
 
 
 def test_what_an_earlier_run_left_behind_is_found_by_the_counters() -> None:
-    orphan = replace(IDLE, used=24498, free=66, distro_mib=22598)
-    why = modes.not_free("interactive", orphan, orphan, PARTS)
+    orphan = replace(IDLE, card=card(WSL))
+    why = modes.not_free(INTERACTIVE, orphan, orphan)
     assert why is not None
     assert "Programs in WSL still hold 22598 MiB" in why
-    runner = Program("llama-server.exe", "ollama", 5000, 4120)
-    left = replace(IDLE, used=6900, free=17664, programs=(*DESKTOP, runner))
-    assert modes.not_free("interactive", left, left, PARTS) is None
-    assert "llama-server.exe" in (modes.not_free("images", left, left, PARTS) or "")
+    left = replace(IDLE, card=card(RUNNER))
+    assert modes.not_free(INTERACTIVE, left, left) is None
+    assert "llama-server.exe" in (modes.not_free(IMAGES, left, left) or "")
 
 
 def test_without_a_card_or_for_a_server_on_the_processor_nothing_is_waited_for() -> None:
-    assert modes.not_free("batch", IDLE, Seen(None, None, None), PARTS, PROFILE) is None
-    assert modes.not_free("batch", LOADED, LOADED, PARTS, "on-the-processor") is None
+    assert modes.not_free(BATCHES, IDLE, Seen(None)) is None
+    assert modes.not_free(replace(BATCHES, profile="on-the-processor"), LOADED, LOADED) is None

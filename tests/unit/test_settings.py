@@ -161,3 +161,14 @@ def test_a_run_in_another_folder_is_told_where_to_go(tmp_path: Path) -> None:
 def test_every_stage_checks_the_settings_before_its_first_operation(stage: str) -> None:
     lines = (ROOT / "deploys" / f"{stage}.py").read_text(encoding="utf-8").splitlines()
     assert lines.index("settings.check_host()") < lines.index(next(each for each in lines if each.startswith("if ")))
+
+
+# --- what deploys/mode.py is asked for ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "near"), [("mod", "mode"), ("modes", "mode"), ("profil", "profile")])
+def test_a_misspelled_name_of_what_a_run_is_asked_for_is_told_with_the_right_one(name: str, near: str) -> None:
+    windows = {**DATA["all"], **DATA["windows"]}
+    check({**windows, "mode": "batch", "profile": "llama-3.1-8b"}, ["windows"])
+    with pytest.raises(ValueError, match=rf"no setting {name}: did you mean {near}\?"):
+        check({**windows, name: "batch"}, ["windows"])

@@ -10,12 +10,15 @@ No mode is written down anywhere: the mode of a box is read from who has the car
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, get_args
+
+from vengeance.box import vllm_profiles, vram
+from vengeance.box.gpu_tenants import Held, Holder, Tenant
+from vengeance.box.ollama_server import LOOPBACK, PORT
 
 Mode = Literal["interactive", "batch", "images"]
-Tenant = Literal["ollama", "vllm", "comfyui", "game", "desktop", "other"]
 
 MODES: tuple[Mode, ...] = get_args(Mode)
 WORDS: dict[Mode, str] = {
@@ -24,7 +27,7 @@ WORDS: dict[Mode, str] = {
     "images": "neither Ollama nor vLLM holds any of the card: it is free for ComfyUI",
 }
 NOTHING_MIB = 256
-"""Less than this is no hold of the card: every window has some (judged; a desktop's programs have 60 to 760)."""
+"""What WSL may have of the card with no server in it: less than any model has (judged)."""
 _SURELY = 0.8
 """The part of what leaves that must be seen to: Ollama's sizes are its own estimate, and others go on meanwhile."""
 
@@ -51,33 +54,17 @@ class Server:
 
 
 @dataclass(frozen=True)
-class Program:
-    """A program of Windows that holds some of the card."""
-
-    name: str
-    tenant: Tenant
-    mib: int
-    pid: int = 0
-
-
-@dataclass(frozen=True)
 class Seen:
-    """What is seen of a card and its tenants; sizes in MiB.
+    """What is seen of a card and its tenants.
 
-    total, used, free: of the card, None where there is none; the driver keeps some, which is neither used nor free
-    models: model -> what Ollama has of it on the card; None where no Ollama answers
+    card: None where the driver shows none
+    models: model -> MiB that Ollama has of it on the card; None where no Ollama answers
     servers: vLLM's, by the units that are there; None where the distro does not run
-    distro_mib: what all programs in WSL hold together, None where Windows does not count it
-    programs: who else has some, None where Windows does not count it
     """
 
-    total: int | None
-    used: int | None
-    free: int | None
+    card: Held | None
     models: Mapping[str, int] | None = None
     servers: tuple[Server, ...] | None = None
-    distro_mib: int | None = None
-    programs: tuple[Program, ...] | None = None
 
     @property
     def loaded(self) -> dict[str, int]:
@@ -89,10 +76,39 @@ class Seen:
         """The servers that run, or are about to."""
         return [server for server in self.servers or () if not server.stopped]
 
-    def of(self, *tenants: Tenant) -> list[Program]:
+    @property
+    def wsl_mib(self) -> int:
+        """MiB that Windows counts for all programs in WSL together; its counters may lag by half a minute."""
+        return 0 if self.card is None else self.card.mib_of("wsl")
+
+    def of(self, *tenants: Tenant) -> tuple[Holder, ...]:
         """Return the programs of these tenants that hold the card, the largest first."""
-        found = [one for one in self.programs or () if one.tenant in tenants and one.mib >= NOTHING_MIB]
-        return sorted(found, key=lambda one: one.mib, reverse=True)
+        return () if self.card is None else self.card.of(*tenants)
+
+
+@dataclass(frozen=True)
+class Handover:
+    """A mode that a box is to get into, and what has to be known for it.
+
+    profile: of vLLM's, that batch serves; None for the other modes
+    distro: name of the host that is the distro on the box; None where there is none
+    ports: profile -> TCP port of its server
+    parts: profile -> part of the card that its server takes, None where that is none
+    address, port: where Ollama answers, seen from the box
+    """
+
+    mode: Mode
+    profile: str | None = None
+    distro: str | None = None
+    ports: Mapping[str, int] = field(default_factory=dict)
+    parts: Mapping[str, float | None] = field(default_factory=dict)
+    address: str = LOOPBACK
+    port: int = PORT
+
+    @property
+    def part(self) -> float | None:
+        """Part of the card that is to be free for the server that batch starts."""
+        return None if self.profile is None else self.parts.get(self.profile)
 
 
 @dataclass(frozen=True)
@@ -141,9 +157,9 @@ def _without_a_server(seen: Seen) -> Verdict:
     loaded, images = seen.loaded, seen.of("comfyui")
     so: list[str] = []
     off: list[str] = []
-    if seen.distro_mib is not None and seen.distro_mib >= NOTHING_MIB:
+    if seen.wsl_mib >= NOTHING_MIB:
         off.append(
-            f"A program in WSL holds {_mib(seen.distro_mib)}, and no server of vLLM's that is ours runs: find it with "
+            f"A program in WSL holds {_mib(seen.wsl_mib)}, and no server of vLLM's that is ours runs: find it with "
             "`ps aux` in the distro."
         )
     if seen.models is None:
@@ -185,17 +201,30 @@ def _batch(seen: Seen) -> Verdict:
     return Verdict("batch", not off, (*so, *off))
 
 
-def refusals(mode: Mode, seen: Seen, utilisation: float | None = None) -> list[str]:
-    """Return a sentence for each thing that is in a mode's way and is not ours to end; none where nothing is.
+def parts(profiles: Mapping[str, Mapping[str, Any]], version: str, device: str = "cuda") -> dict[str, float | None]:
+    """Return which part of the card the server of each profile takes; None for those that compute without it.
 
-    + mode: the mode that is wanted
-    + utilisation: gpu_memory_utilization of the profile that batch is to serve; None for one that takes no card
+    + profiles: name -> fields, as in ``vllm_profiles`` of the group data
+    + version: vLLM's, which decides what it takes by default
+    + device: what the servers compute on
+    """
+    if device != "cuda":
+        return dict.fromkeys(profiles)
+    declared = {name: vllm_profiles.parse(name, fields, version) for name, fields in profiles.items()}
+    return {
+        name: float(vram.Settings(gpu_memory_utilization=one.gpu_memory_utilization, version=version).utilization)
+        for name, one in declared.items()
+    }
+
+
+def refusals(asked: Handover, seen: Seen) -> list[str]:
+    """Return a sentence for each thing that is in a mode's way and is not ours to end; none where nothing is.
 
     Only batch takes the card from others; the two other modes leave it.
     """
-    if mode != "batch" or utilisation is None:
+    if asked.mode != "batch" or asked.part is None:
         return []
-    if seen.total is None:
+    if seen.card is None:
         return ["The driver shows no NVIDIA card, so vLLM would find none: run nvidia-smi on the box."]
     kinds: tuple[tuple[Tenant, str], ...] = (("comfyui", "ComfyUI"), ("game", "A game"))
     found = [
@@ -203,25 +232,23 @@ def refusals(mode: Mode, seen: Seen, utilisation: float | None = None) -> list[s
         for tenant, what in kinds
         if seen.of(tenant)
     ]
-    return found or _too_little_room(seen, utilisation)
+    return found or _too_little_room(asked.part, seen.card, seen)
 
 
-def _too_little_room(seen: Seen, utilisation: float) -> list[str]:
-    if seen.total is None or seen.free is None:
-        return []
+def _too_little_room(part: float, card: Held, seen: Seen) -> list[str]:
     # What a server of ours has is not counted everywhere, and it left room for Windows when it started.
     if seen.running:
         return []
-    room, want = seen.free + sum(seen.loaded.values()), needed(seen.total, utilisation)
+    room, want = card.free + sum(seen.loaded.values()), needed(card.total, part)
     if room >= want:
         return []
-    others = seen.of("other", "desktop")
-    who = f" {_programs(others)} has some of it." if others else ""
-    most = math.floor(room / seen.total * 100) / 100
+    others = seen.of("other", "desktop", "wsl")
+    who = f" Windows counts {_programs(others)}." if others else ""
+    most = math.floor(room / card.total * 100) / 100
     return [
-        f"vLLM asks for {_mib(want)} of the card ({utilisation:g} of {seen.total}), and {_mib(room)} are free at most "
-        f"once Ollama has left it.{who} Close programs, or give the profile a gpu_memory_utilization of {most:g} at "
-        f"most. {_TELL}"
+        f"vLLM asks for {_mib(want)} of the card ({part:g} of {card.total}), and {_mib(room)} are free at most once "
+        f"Ollama has left it.{who} Close programs, or give the profile a gpu_memory_utilization of {most:g} at most. "
+        f"{_TELL}"
     ]
 
 
@@ -247,59 +274,53 @@ def steps(mode: Mode, seen: Seen, profile: str) -> list[str]:
     return found
 
 
-def leaves(mode: Mode, seen: Seen, utilisations: Mapping[str, float | None]) -> int:
+def leaves(asked: Handover, before: Seen) -> int:
     """Return about how many MiB of the card its tenants give back when a mode is entered.
 
-    + seen: before that
-    + utilisations: profile of vLLM -> its gpu_memory_utilization, None for one that takes no card
+    + before: what was seen before that
 
     A server that answers has its whole part of the card; one that does not yet may have anything.
     """
-    answering = [server.profile for server in seen.running if server.healthy]
-    parts = sum(utilisations.get(profile) or 0 for profile in answering)
-    return int((seen.total or 0) * parts) + (sum(seen.loaded.values()) if mode != "interactive" else 0)
+    total = 0 if before.card is None else before.card.total
+    going = [server.profile for server in before.running if server.healthy and server.profile != asked.profile]
+    of_ollama = sum(before.loaded.values()) if asked.mode != "interactive" else 0
+    return int(total * sum(asked.parts.get(profile) or 0 for profile in going)) + of_ollama
 
 
-def not_free(
-    mode: Mode, before: Seen, now: Seen, utilisations: Mapping[str, float | None], profile: str | None = None
-) -> str | None:
+def not_free(asked: Handover, before: Seen, now: Seen) -> str | None:
     """Return why the card is not as free as a mode needs it, None when it is.
 
     + before, now: before its tenants were asked to leave it, and after
-    + utilisations: profile of vLLM -> its gpu_memory_utilization, None for one that takes no card
-    + profile: that batch is about to start
 
     By what the driver says is used and free. Windows' own counters, which lag behind by up to half a minute, are asked
     only where nothing has left that could be missed: after a run that was cut off.
     """
-    if now.total is None or now.used is None or now.free is None:
+    card = now.card
+    if card is None:
         return None
-    if mode == "batch":
-        want = needed(now.total, utilisations.get(profile or "") or 0)
-        if now.free >= want:
+    if asked.mode == "batch":
+        want = needed(card.total, asked.part or 0)
+        if card.free >= want:
             return None
-        return f"vLLM asks for {_mib(want)} of the card, and {_mib(now.free)} are free.{_whose(now)}"
-    least = int(leaves(mode, before, utilisations) * _SURELY)
-    if least:
-        fallen = (before.used or 0) - now.used
+        return f"vLLM asks for {_mib(want)} of the card, and {_mib(card.free)} are free.{_whose(card)}"
+    least = int(leaves(asked, before) * _SURELY)
+    if least and before.card is not None:
+        fallen = before.card.used - card.used
         if fallen >= least:
             return None
         return (
-            f"{_mib(least)} of the card at least should have come back, and {_mib(fallen)} have: {_mib(now.used)} of "
-            f"{now.total} are in use.{_whose(now)}"
+            f"{_mib(least)} of the card at least should have come back, and {_mib(fallen)} have: {_mib(card.used)} of "
+            f"{card.total} are in use.{_whose(card)}"
         )
-    if not now.running and (now.distro_mib or 0) >= NOTHING_MIB:
-        return f"Programs in WSL still hold {_mib(now.distro_mib or 0)} of the card, and no server of vLLM's runs."
-    ours = now.of("ollama") if mode == "images" else []
+    if not now.running and now.wsl_mib >= NOTHING_MIB:
+        return f"Programs in WSL still hold {_mib(now.wsl_mib)} of the card, and no server of vLLM's runs."
+    ours = now.of("ollama") if asked.mode == "images" else ()
     return f"{_programs(ours)} of Ollama still has some of the card." if ours else None
 
 
-def _whose(seen: Seen) -> str:
-    holders = [one for one in seen.programs or () if one.mib >= NOTHING_MIB]
-    if seen.distro_mib and seen.distro_mib >= NOTHING_MIB:
-        holders.append(Program("WSL", "vllm", seen.distro_mib))
-    holders.sort(key=lambda one: one.mib, reverse=True)
-    return f" Windows counts {_programs(holders)}." if holders else ""
+def _whose(card: Held) -> str:
+    large = [holder for holder in card.holders if holder.mib >= NOTHING_MIB]
+    return f" Windows counts {_programs(large)}." if large else ""
 
 
 def _mib(mib: int) -> str:
@@ -310,8 +331,8 @@ def _models(models: Mapping[str, int]) -> str:
     return _list([f"{name} ({_mib(mib)})" for name, mib in models.items()])
 
 
-def _programs(programs: list[Program]) -> str:
-    return _list([f"{one.name} ({f'process {one.pid}, ' if one.pid else ''}{_mib(one.mib)})" for one in programs])
+def _programs(holders: Sequence[Holder]) -> str:
+    return _list([f"{one.image} (process {one.pid}, {_mib(one.mib)})" for one in holders])
 
 
 def _list(names: list[str]) -> str:

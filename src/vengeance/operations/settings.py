@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from pyinfra.api.exceptions import OperationValueError
+from pyinfra.api.host import Host
 from pyinfra.context import host, state
 from typeguard import CollectionCheckStrategy, TypeCheckError, check_type
 
 from vengeance.box import (
     cuda,
+    modes,
     ollama_environment,
     python_packages,
     systemd_unit,
@@ -98,6 +100,8 @@ _KINDS: dict[object, str] = {
     list[str]: "a list of texts, as in ['a', 'b']",
 }
 _CONNECTORS = {**winrm_data_meta, **wsl_data_meta}
+_ASKED = ("mode", "profile")
+"""What ``deploys/mode.py`` is asked for, with --data."""
 
 # Names that begin so are ours, whatever follows. Others may be data of somebody's own deploys.
 _OURS = ("cuda_", "distro_", "exposed_", "ollama_", "tailscale_", "vllm_", "windows_", "winrm_", "wsl")
@@ -153,10 +157,38 @@ def check_host() -> None:
             raise OperationValueError(f"{each.name}: {error} Mend it in group_data/, or in the inventory.") from None
 
 
+def asked_mode() -> modes.Mode:
+    """Return the mode that the run is asked for with ``--data mode=...``.
+
+    Raises OperationValueError, which ends the run with the names of all modes.
+    """
+    try:
+        return modes.check(host.data.get("mode"))
+    except ValueError as error:
+        raise OperationValueError(f"{error} Ask for one: pyinfra INVENTORY deploys/mode.py --data mode=batch") from None
+
+
+def asked_profile(distro: Host) -> str:
+    """Return the profile that is asked for with ``--data profile=...``, or else the chosen one of the settings.
+
+    + distro: the host in the group ``wsl`` that has it
+
+    Raises OperationValueError, which ends the run with the names of all profiles.
+    """
+    profile = distro.data.get("profile")
+    if profile is None:
+        return str(distro.data.vllm_profile)
+    try:
+        vllm_profiles.check_chosen(str(profile), distro.data.vllm_profiles)
+    except ValueError as error:
+        raise OperationValueError(f"{distro.name}: {error}.") from None
+    return str(profile)
+
+
 def _unknown(settings: Mapping[str, Any]) -> Iterator[str]:
     """Names that nothing reads, in group data, in the inventory or given with --data: pyinfra takes them all."""
     places = {name: "group_data/windows.py" for name in _WINDOWS} | {name: "group_data/wsl.py" for name in _WSL}
-    known = [*places, *_CONNECTORS]
+    known = [*places, *_CONNECTORS, *_ASKED]
     for name in settings:
         # Those with a line before them are pyinfra's own, such as _sudo.
         if name in known or name.startswith("_"):

@@ -1,0 +1,49 @@
+"""Who has the card of a box: read from Windows and from the distro on it, and put together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pyinfra.api.host import Host
+
+from vengeance.box import gpu_tenants, modes, ollama_server
+from vengeance.facts import ollama, windows
+from vengeance.facts.vllm import Health
+from vengeance.facts.vllm.states import States
+
+_MIB = 2**20
+
+
+def servers(distro: Host, ports: Mapping[str, int]) -> tuple[modes.Server, ...]:
+    """Return vLLM's servers in a distro, by the units of ours that are there.
+
+    + ports: profile -> TCP port, for the question whether a server that runs answers
+    """
+    found: list[modes.Server] = []
+    for profile, state in distro.get_fact(States).items():
+        asked = state == "active" and profile in ports
+        found.append(modes.Server(profile, state, asked and distro.get_fact(Health, port=ports[profile])))
+    return tuple(found)
+
+
+def seen(
+    box: Host,
+    distro: Host | None,
+    ports: Mapping[str, int],
+    address: str = ollama_server.LOOPBACK,
+    port: int = ollama_server.PORT,
+) -> modes.Seen:
+    """Return what is seen of a card and its tenants.
+
+    + box: the Windows side
+    + distro: the other one; None where it does not run, or is not to be asked
+    + ports: profile of vLLM -> TCP port
+    + address, port: where Ollama answers, seen from the box
+    """
+    card, counters = box.get_fact(windows.Gpu), box.get_fact(windows.GpuProcesses)
+    loaded = box.get_fact(ollama.Loaded, address=address, port=port)
+    return modes.Seen(
+        card=None if card is None else gpu_tenants.held(card, counters),
+        models=None if loaded is None else {name: -(-one["size_vram"] // _MIB) for name, one in loaded.items()},
+        servers=None if distro is None else servers(distro, ports),
+    )
