@@ -7,6 +7,17 @@ from vengeance.operations import debian, settings, vllm
 settings.check_host()
 
 if "wsl" in host.groups:
+    for profile, fields in host.data.vllm_profiles.items():
+        vllm.fits(
+            name=f"The profile {profile} fits on the card",
+            profile=profile,
+            settings=fields,
+            hf_home=host.data.vllm_hf_home,
+            version=host.data.vllm_version,
+            variables=host.data.vllm_variables,
+            device=host.data.vllm_device,
+        )
+
     debian.packages(name="Packages that vLLM needs", packages=host.data.vllm_system_packages)
 
     vllm.environment(

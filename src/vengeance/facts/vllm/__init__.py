@@ -2,6 +2,7 @@
 
 from vengeance.facts.vllm.environment import Environment, EnvironmentState, parse_environment
 from vengeance.facts.vllm.journal import Journal, masked
+from vengeance.facts.vllm.model_files import ModelFiles, ModelFilesState, parse_model_files
 from vengeance.facts.vllm.server import (
     ABSENT,
     CARD_CHECK,
@@ -26,6 +27,8 @@ __all__ = [
     "EnvironmentState",
     "Health",
     "Journal",
+    "ModelFiles",
+    "ModelFilesState",
     "Server",
     "ServerState",
     "Units",
@@ -33,6 +36,7 @@ __all__ = [
     "environment_file",
     "masked",
     "parse_environment",
+    "parse_model_files",
     "parse_server",
     "started_with_file",
 ]

@@ -1,5 +1,6 @@
 """Operations for vLLM in a distro: its Python environment, its servers as systemd units, and how they run."""
 
+from vengeance.operations.vllm.budget import fits
 from vengeance.operations.vllm.environment import USER, check_place, environment
 from vengeance.operations.vllm.running import healthy, running, stopped
 from vengeance.operations.vllm.server import no_other_servers, revealed, server
@@ -8,6 +9,7 @@ __all__ = [
     "USER",
     "check_place",
     "environment",
+    "fits",
     "healthy",
     "no_other_servers",
     "revealed",
