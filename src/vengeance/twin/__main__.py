@@ -15,6 +15,7 @@ from vengeance.twin.client import Twin, TwinError, all_twins
 from vengeance.twin.folders import DEFAULT_NAME
 
 STOPPED = 3
+PLACES = ("tailnet", "lan", "stranger")
 ACTIONS = ("Create", "Command", "Send", "Receive", "Signal", "Delete", "Get")
 _FAULTS = """\
 faults, one or more at a time (numbers of requests count from when the rule is set, over WS-Management messages):
@@ -128,6 +129,11 @@ def _parser() -> argparse.ArgumentParser:
     execute = named("exec", "run a program in the distro, past WinRM and wsl.exe")
     execute.add_argument("--user", default="root", help="Linux user (default: %(default)s)")
     execute.add_argument("argv", nargs="+", metavar="PROGRAM", help="program and arguments, after --")
+    elsewhere = named(
+        "from", "run a program of this machine as if on another one, to which the box has its own address"
+    )
+    elsewhere.add_argument("place", choices=PLACES, help="where that machine is")
+    elsewhere.add_argument("argv", nargs="+", metavar="PROGRAM", help="program and arguments, after --")
     command("list", "list all twins of this user")
     return parser
 
@@ -435,7 +441,11 @@ def _run(arguments: argparse.Namespace) -> int:
             f"The account {arguments.user} has the password {password}",
         )
     else:
-        done = twin.distro_exec(arguments.argv, arguments.user, stdin=None, stdout=None, stderr=None)
+        inherited: dict[str, Any] = {"stdin": None, "stdout": None, "stderr": None}
+        if arguments.command == "from":
+            done = twin.run_elsewhere(arguments.place, arguments.argv, **inherited)
+        else:
+            done = twin.distro_exec(arguments.argv, arguments.user, **inherited)
         return done.returncode if done.returncode >= 0 else 128 - done.returncode
     return 0
 

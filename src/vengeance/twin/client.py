@@ -319,13 +319,23 @@ class Twin:
         except DistroError:
             self._ask({"do": "wake"}, timeout=120)
             prefix = outside_prefix(self.folder, user)
-        options.setdefault("stdin", subprocess.DEVNULL if "input" not in options else None)
-        if "input" in options:
-            options.pop("stdin")
-        if "stdout" not in options and "stderr" not in options:
-            options.setdefault("capture_output", True)
-        done: subprocess.CompletedProcess[bytes] = subprocess.run([*prefix, *argv], check=False, **options)
-        return done
+        return _run([*prefix, *argv], options)
+
+    def run_elsewhere(
+        self,
+        place: str,
+        argv: Sequence[str],
+        **options: Any,  # noqa: ANN401
+    ) -> subprocess.CompletedProcess[bytes]:
+        """Run a program of this machine in the network of another one, for which the box has its own address.
+
+        + place: where that machine is: ``tailnet``, ``lan``, or ``stranger``, who comes through the home's router
+        + argv: program and arguments; options: those of ``subprocess.run``
+
+        Raises TwinError for a place that there is not, and where network namespaces cannot be made.
+        """
+        prefix = [str(word) for word in self._object(self._ask({"do": "neighbour", "place": place}))["prefix"]]
+        return _run([*prefix, *argv], options)
 
     # --- inner ---
 
@@ -416,3 +426,13 @@ def all_twins() -> list[Twin]:
             with contextlib.suppress(ValueError):
                 twins.append(Twin(path.name))
     return twins
+
+
+def _run(command: Sequence[str], options: dict[str, Any]) -> subprocess.CompletedProcess[bytes]:
+    options.setdefault("stdin", subprocess.DEVNULL if "input" not in options else None)
+    if "input" in options:
+        options.pop("stdin")
+    if "stdout" not in options and "stderr" not in options:
+        options.setdefault("capture_output", True)
+    done: subprocess.CompletedProcess[bytes] = subprocess.run(command, check=False, **options)
+    return done

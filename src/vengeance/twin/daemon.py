@@ -33,6 +33,7 @@ from vengeance.twin.distro.host import CHROOT, NONE, DistroHost, build_shared
 from vengeance.twin.distro.settings import DistroSettings
 from vengeance.twin.distro.user_namespace import entering, hindrances, remove_tree
 from vengeance.twin.folders import control_socket
+from vengeance.twin.neighbours import Neighbours
 from vengeance.twin.sources import fingerprint
 from vengeance.twin.vendors.hub import Hub
 from vengeance.twin.vendors.site import FaultQueue, WebFault
@@ -145,6 +146,8 @@ class Daemon:
         host.serve_card(windows.gpu)
         windows.passwords.check = lambda user, password: self.accounts.check(user, password) is not None
         self._complaints = [] if self._complaint is None else [self._complaint]
+        self.neighbours = Neighbours(host.identity, windows.network, host.abilities.network)
+        self.neighbours.close()
         self._register(service, host, state)
         self._introduce_vendors(windows, host)
         return windows, host, service
@@ -292,6 +295,7 @@ class Daemon:
             "clock": lambda: self._advance(float(request.get("seconds") or 0)),
             "ollama": lambda: self._ollama(request),
             "hub": lambda: self._hub_status(bool(request.get("reset"))),
+            "neighbour": lambda: self._neighbour(str(request.get("place") or "")),
             "wake": self._wake,
         }
         deed = deeds.get(str(request.get("do")))
@@ -507,6 +511,13 @@ class Daemon:
             "counters": gpu.counted,
         }
 
+    def _neighbour(self, place: str) -> object:
+        with self._busy:
+            try:
+                return {"prefix": self.neighbours.prefix(place)}
+            except DistroError as error:
+                raise ControlError(str(error)) from error
+
     def _advance(self, seconds: float) -> object:
         try:
             self.clock.advance(seconds)
@@ -520,6 +531,7 @@ class Daemon:
             self.bare = bare
             self.server.stop()
             self.windows.stop_all()
+            self.neighbours.close()
             self.host.close()
             forget(self.folder)
             self.faults.clear()
@@ -596,6 +608,7 @@ class Daemon:
         with self._busy:
             self.server.stop()
             self.windows.stop_all()
+            self.neighbours.close()
             self.host.close()
             if self._vendors is not None:
                 self._vendors.stop()

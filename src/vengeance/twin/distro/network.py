@@ -13,6 +13,9 @@ from vengeance.twin.distro.cache import locked
 from vengeance.twin.distro.errors import DistroError
 from vengeance.twin.distro.programs import run, runs
 
+NAMESPACES = Path("/run/netns")
+"""Where ``ip`` keeps network namespaces by name."""
+
 _RUN = Path("/run/vengeance-twin")
 _FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
 # WSL chooses from 172.16.0.0/12; /30 blocks in a corner of 10.0.0.0/8 collide less with what a developer's
@@ -37,7 +40,7 @@ class NatNetwork:
     @property
     def path(self) -> Path:
         """The file that names the namespace."""
-        return Path("/run/netns") / self.namespace
+        return NAMESPACES / self.namespace
 
     @staticmethod
     def up(identity: str) -> NatNetwork:
@@ -49,18 +52,10 @@ class NatNetwork:
         name, link = f"vg-{identity}", f"vg{identity}"
         with locked(_RUN / "network.lock"):
             _remove(name, link)
-            subnet = _free_block()
-            gateway, address = (str(host) for host in subnet.hosts())
+            subnet, gateway, address = _wire(name, link)
             network = NatNetwork(name, link, gateway, address)
+            what = "give the distro a network of its own"
             try:
-                what = "give the distro a network of its own"
-                run(["ip", "netns", "add", name], what=what)
-                run(["ip", "link", "add", link, "type", "veth", "peer", "name", "eth0", "netns", name], what=what)
-                run(["ip", "addr", "add", f"{gateway}/30", "dev", link], what=what)
-                run(["ip", "link", "set", link, "up"], what=what)
-                run(["ip", "-n", name, "addr", "add", f"{address}/30", "dev", "eth0"], what=what)
-                run(["ip", "-n", name, "link", "set", "lo", "up"], what=what)
-                run(["ip", "-n", name, "link", "set", "eth0", "up"], what=what)
                 run(["ip", "-n", name, "route", "add", "default", "via", gateway], what=what)
                 _forward(identity, True)
                 rules = (
@@ -91,11 +86,47 @@ def clear_network(identity: str) -> None:
     NatNetwork(f"vg-{identity}", f"vg{identity}", "", "").down()
 
 
+def wire(name: str, link: str) -> tuple[str, str]:
+    """Make a network namespace with a link to this machine's network, and no way further; one of that name goes first.
+
+    name: of the namespace; link: of the link's end here, 15 letters at most
+    Returns the addresses of the end here and of the one in there.
+    Raises DistroError when there is no free block of addresses or the kernel refuses.
+    """
+    with locked(_RUN / "network.lock"):
+        unwire(name, link)
+        _, near, far = _wire(name, link)
+    return near, far
+
+
+def unwire(name: str, link: str) -> None:
+    """Remove such a namespace; nothing happens when there is none."""
+    runs(["ip", "link", "del", link])
+    runs(["ip", "netns", "del", name])
+
+
+def _wire(name: str, link: str) -> tuple[ipaddress.IPv4Network, str, str]:
+    subnet = _free_block()
+    near, far = (str(host) for host in subnet.hosts())
+    what = "make a network of its own"
+    try:
+        run(["ip", "netns", "add", name], what=what)
+        run(["ip", "link", "add", link, "type", "veth", "peer", "name", "eth0", "netns", name], what=what)
+        run(["ip", "addr", "add", f"{near}/30", "dev", link], what=what)
+        run(["ip", "link", "set", link, "up"], what=what)
+        run(["ip", "-n", name, "addr", "add", f"{far}/30", "dev", "eth0"], what=what)
+        run(["ip", "-n", name, "link", "set", "lo", "up"], what=what)
+        run(["ip", "-n", name, "link", "set", "eth0", "up"], what=what)
+    except DistroError:
+        unwire(name, link)
+        raise
+    return subnet, near, far
+
+
 def _remove(name: str, link: str) -> None:
     _pass_docker(link, remove=True)
     runs(["nft", "delete", "table", "ip", name])
-    runs(["ip", "link", "del", link])
-    runs(["ip", "netns", "del", name])
+    unwire(name, link)
 
 
 def _free_block() -> ipaddress.IPv4Network:

@@ -11,6 +11,7 @@ tailnet address" and the firewall can tell by the source address who it is meant
     127.A.B.103  203.0.113.77     or a stranger
 
 A client that is bound to no address counts as the box itself at .1, as the LAN machine at .2, as the tailnet's at .3.
+Another address of this machine can lead to one of the box's by ``attach``, for clients in a network of their own.
 Whom the firewall does not let in is reset at once; a real Windows says nothing, and the client waits for its timeout.
 IPv4 TCP only.
 """
@@ -139,6 +140,7 @@ class _Door:
         self, address: str, real: str, port: int, arrived: Callable[[_Door, socket.socket, str], None]
     ) -> None:
         self.address = address
+        self.real = real
         self.port = port
         self._arrived = arrived
         self._socket = socket.create_server((real, port), backlog=128)
@@ -172,6 +174,7 @@ class Network:
         self._addresses = {LOOPBACK, LAN}
         self._listeners: list[Listener] = []
         self._doors: dict[tuple[str, int], _Door] = {}
+        self._attached: dict[str, tuple[str, str]] = {}
         windows.at_process_end.append(self._process_ended)
         windows.at_shutdown.append(self.close)
 
@@ -192,15 +195,29 @@ class Network:
         """An adapter comes up: who listens on every address listens here too from now on."""
         with self._lock:
             self._addresses.add(address)
-            for port in {listener.port for listener in self._listeners}:
-                self._set_doors(port)
+            self._set_all_doors()
 
     def remove_address(self, address: str) -> None:
         """An adapter goes down; whoever listens on it hears nothing until it is back."""
         with self._lock:
             self._addresses.discard(address)
-            for port in {listener.port for listener in self._listeners}:
-                self._set_doors(port)
+            self._set_all_doors()
+
+    def attach(self, real: str, address: str, peer: str) -> None:
+        """Let whoever connects to an address of this machine reach the box, as one peer of it.
+
+        real: the address of this machine, whose ports nobody else listens on
+        address: that of the box it stands for; peer: the one that comes over it
+        """
+        with self._lock:
+            self._attached[real] = (address, peer)
+            self._set_all_doors()
+
+    def detach(self, real: str) -> None:
+        """Let nobody come over that address any more."""
+        with self._lock:
+            self._attached.pop(real, None)
+            self._set_all_doors()
 
     # --- listening ---
 
@@ -279,15 +296,21 @@ class Network:
             if listener.pid == pid:
                 self.forget(listener)
 
+    def _set_all_doors(self) -> None:
+        for port in {listener.port for listener in self._listeners}:
+            self._set_doors(port)
+
     def _set_doors(self, port: int) -> None:
         bound = {listener.address for listener in self._listeners if listener.port == port}
-        wanted = self._addresses if ANY in bound else bound & self._addresses
-        for address in [place for place, number in self._doors if number == port]:
-            if address not in wanted:
-                self._doors.pop((address, port)).close()
-        for address in wanted:
-            if (address, port) not in self._doors:
-                self._doors[address, port] = _Door(address, self.real(address), port, self._arrived)
+        open_to = self._addresses if ANY in bound else bound & self._addresses
+        wanted = {self.real(address): address for address in open_to}
+        wanted |= {real: address for real, (address, _) in self._attached.items() if address in open_to}
+        for real in [place for place, number in self._doors if number == port]:
+            if real not in wanted:
+                self._doors.pop((real, port)).close()
+        for real, address in wanted.items():
+            if (real, port) not in self._doors:
+                self._doors[real, port] = _Door(address, real, port, self._arrived)
 
     def _listener(self, address: str, port: int) -> Listener | None:
         """Who gets a connection: who intercepts it, then who named the address, then who took all."""
@@ -297,7 +320,8 @@ class Network:
 
     def _arrived(self, door: _Door, connection: socket.socket, real_peer: str) -> None:
         with connection:
-            peer = self._peer(door.address, real_peer)
+            attached = self._attached.get(door.real)
+            peer = self._peer(door.address, real_peer) if attached is None else attached[1]
             listener = self._listener(door.address, door.port)
             if listener is None or not self._admits(door.address, listener, peer):
                 _reset(connection)
