@@ -1,13 +1,17 @@
 """The command lines that the units start vLLM with, judged by vLLM's own parser; and our tables, made anew by it.
 
 Only the Python files of vLLM are needed, 17 MB for 0.15.1 and 133 MB for 0.32.0, once; then each version takes a second
-or two. 0.33.0 (336 MB) is asked with VENGEANCE_FULL=1, or where its files lie in the cache already.
+or two. 0.33.0, which could not be installed when its table was made, is 336 MB: it is asked with VENGEANCE_FULL=1.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
+import subprocess
+import sys
+import zipfile
 from collections.abc import Sequence
 from io import StringIO
 from pathlib import Path
@@ -22,6 +26,7 @@ from vengeance.box import vllm_flags, vllm_profiles
 from vengeance.box.vllm_flags import Flag
 from vengeance.facts import vllm as vllm_facts
 from vengeance.operations import vllm
+from vengeance.twin.vllm_stand_in import build_wheel
 from vengeance.verify import inventory
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -31,7 +36,7 @@ PROFILES: dict[str, dict[str, Any]] = WSL["vllm_profiles"]
 
 def needs(version: str) -> None:
     """Skip the test where a version's files cannot be had, or are too much to download by the way."""
-    if version == "0.33.0" and not (os.environ.get("VENGEANCE_FULL") or program.is_cached(version)):
+    if version == "0.33.0" and not os.environ.get("VENGEANCE_FULL"):
         pytest.skip("vLLM 0.33.0 is 336 MB to download: VENGEANCE_FULL=1 asks its parser too")
     try:
         program.environment()
@@ -128,11 +133,6 @@ NEEDED: dict[str, dict[str, Any]] = {
 }
 
 
-def with_needed(name: str, value: object) -> dict[str, Any]:
-    """A flag with the other that vLLM wants beside it."""
-    return {name: value, **(NEEDED.get(name, {}) if value else {})}
-
-
 def sample(flag: Flag) -> list[tuple[Any, Any]]:
     """Values to give to a flag, each with what vLLM should then have read (Ellipsis: whatever it is)."""
     if flag.name in SPECIAL:
@@ -150,12 +150,19 @@ def sample(flag: Flag) -> list[tuple[Any, Any]]:
     return [(one, one if flag.kind != "text" else ...)]
 
 
+def samples(version: str) -> list[tuple[str, dict[str, Any], Any]]:
+    """Every flag of a version with values that fit it: its name, the flags to give, what vLLM should have read."""
+    return [
+        (flag.name, {flag.name: value, **(NEEDED.get(flag.name, {}) if value else {})}, read)
+        for flag in vllm_flags.table_for(version).flags.values()
+        for value, read in sample(flag)
+    ]
+
+
 @versions
 def test_vllm_takes_every_flag_of_our_table_in_the_words_we_write_it(version: str) -> None:
-    table = vllm_flags.table_for(version)
-    asked = [(flag.name, value, read) for flag in table.flags.values() for value, read in sample(flag)]
-    lines = [["serve", "m", *vllm_flags.arguments(with_needed(name, value), version)] for name, value, _ in asked]
-    found = judged(version, lines)
+    asked = samples(version)
+    found = judged(version, [["serve", "m", *vllm_flags.arguments(flags, version)] for _, flags, _ in asked])
     for (name, _, read), one in zip(asked, found, strict=True):
         # Those two want more than a flag: the frontend in Rust, several cards.
         if name not in ("grpc-port", "data-parallel-multi-port-external-lb"):
@@ -163,6 +170,49 @@ def test_vllm_takes_every_flag_of_our_table_in_the_words_we_write_it(version: st
         if read is not ... and one.status == 0:
             assert one.values[name.replace("-", "_")] == read, name
     assert len(asked) > 250
+
+
+# Reads as the stand-in does, and answers with the status that it would end with.
+STAND_IN = """
+import contextlib, io, json, sys
+from vllm.flag_types import build_parser, complaint, normalised
+parser = build_parser("vllm serve")
+def status(words):
+    with contextlib.redirect_stderr(io.StringIO()):
+        try:
+            return int(complaint(parser.parse_args(normalised(words))) is not None)
+        except SystemExit as end:
+            return end.code
+json.dump([status(words) for words in json.load(sys.stdin)], sys.stdout)
+"""
+WRONG = [
+    *(["--swap-spaces", "4"], ["--port", "http"], ["--dtype", "fp16"], ["--kv-cache-dtype", "fp4"]),
+    *(["--max-model-len", "2.5K"], ["--max-model-len"], ["--enforce-eager", "1"], ["--seed=x"]),
+    *(["--disable-prefix-caching"], ["--no-enable-prefix-caching"], ["--no-headless"], ["--swap-space", "4"]),
+    *(["--shutdown-timeout", "3"], ["--device-memory-utilization", "0.9"], ["--limit-mm-per-prompt.image", "2"]),
+    *(["-tp", "2"], ["-O3"], ["--enable_auto_tool_choice", "--tool_call_parser", "hermes"]),
+]
+
+
+@versions
+def test_the_twins_stand_in_takes_and_refuses_what_vllm_does(version: str, tmp_path: Path) -> None:
+    lines = [["m", *each] for each in WRONG]
+    lines += [["m", *vllm_flags.arguments(each, version)] for _, each, _ in samples(version)]
+    with zipfile.ZipFile(build_wheel(tmp_path, version)) as archive:
+        archive.extractall(tmp_path / "unpacked")
+    command = [sys.executable, "-c", STAND_IN]
+    given = json.dumps(lines)
+    said = subprocess.run(
+        command, cwd=tmp_path / "unpacked", input=given, capture_output=True, text=True, check=True
+    ).stdout
+    found = judged(version, [["serve", *words] for words in lines])
+    # What vLLM's later checks say is another matter.
+    differ = [
+        (words, ours, one.status, one.said[-200:])
+        for words, ours, one in zip(lines, json.loads(said), found, strict=True)
+        if (ours == 2) != (one.status == 2)
+    ]
+    assert differ == []
 
 
 @versions

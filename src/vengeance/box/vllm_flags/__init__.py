@@ -5,7 +5,18 @@ The tables beside this file, one per version of vLLM, are made from vLLM's own p
 """
 
 from vengeance.box.vllm_flags.advice import remarks
-from vengeance.box.vllm_flags.tables import Flag, Table, judged_by, table_for, versions_known
+from vengeance.box.vllm_flags.tables import Flag, Table, judged_by, table_file, table_for, versions_known
 from vengeance.box.vllm_flags.words import SECRET_FLAGS, Value, arguments
 
-__all__ = ["SECRET_FLAGS", "Flag", "Table", "Value", "arguments", "judged_by", "remarks", "table_for", "versions_known"]
+__all__ = [
+    "SECRET_FLAGS",
+    "Flag",
+    "Table",
+    "Value",
+    "arguments",
+    "judged_by",
+    "remarks",
+    "table_file",
+    "table_for",
+    "versions_known",
+]

@@ -94,6 +94,11 @@ def versions_known() -> list[str]:
     return sorted((path.stem for path in Path(__file__).parent.glob("*.json")), key=versions.numbers)
 
 
+def table_file(version: str) -> Path:
+    """Return the file of a version that there is a table of."""
+    return Path(__file__).with_name(f"{version}.json")
+
+
 def table_for(version: str | None) -> Table:
     """Return the table of the newest known version that is not newer than ``version``.
 
@@ -115,7 +120,7 @@ def judged_by(version: str | None) -> str | None:
 
 @cache
 def _read(version: str) -> Table:
-    raw = json.loads(Path(__file__).with_name(f"{version}.json").read_text(encoding="ascii"))
+    raw = json.loads(table_file(version).read_text(encoding="ascii"))
     flags = [_flag(option) for option in raw["options"].values() if "names" in option]
     return Table(
         version=version,

@@ -1,12 +1,13 @@
-"""How vLLM 0.15.1 reads its command line: names, types and choices from its own parser, in flags.json."""
+"""How vLLM reads its command line: names, types and choices from its own parser, in flags.json."""
 
 import argparse
 import json
 import re
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
+
+from . import TABLE
 
 _DECIMAL = {"k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 _BINARY = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
@@ -58,33 +59,39 @@ _CONVERTERS: dict[str, Callable[[str], object]] = {
 }
 
 
-def table() -> dict[str, Any]:
-    """The flags of ``vllm serve`` 0.15.1."""
-    loaded: dict[str, Any] = json.loads(Path(__file__).with_name("flags.json").read_text(encoding="utf-8"))
-    return loaded
+class Switch(argparse.Action):
+    """A flag with an opposite: --x and --no-x, or --enable-x and --disable-x, as this version has it."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, off: Sequence[str], default: object) -> None:
+        super().__init__([*option_strings, *off], dest, nargs=0, default=default)
+        self.off = tuple(off)
+
+    def __call__(self, parser: object, namespace: object, values: object, option_string: "str | None" = None) -> None:
+        """Set it, by the name that was given."""
+        setattr(namespace, self.dest, option_string not in self.off)
 
 
 def build_parser(program: str) -> argparse.ArgumentParser:
     """A parser that accepts and refuses what vLLM's does, with argparse's own messages and exit code 2."""
     parser = argparse.ArgumentParser(prog=program, description=sys.modules["vllm"].__doc__)
-    for name, option in table()["options"].items():
+    for name, option in TABLE["options"].items():
         if "names" not in option:
             parser.add_argument(name, nargs="?", default=None)
             continue
         more: dict[str, Any] = {"dest": name, "default": option.get("default")}
-        names = [one for one in option["names"] if not one.startswith("--no-")]
         if option["kind"] == "switch":
-            more["action"] = argparse.BooleanOptionalAction
+            more.update(action=Switch, off=option["off"])
         elif option["kind"] == "flag":
             more["action"] = "store_true"
         else:
-            more["type"] = _CONVERTERS[option["kind"]]
-            for key in ("nargs", "choices"):
-                if key in option:
-                    more[key] = option[key]
+            convert = more["type"] = _CONVERTERS[option["kind"]]
+            if "nargs" in option:
+                more["nargs"] = option["nargs"]
+            if "choices" in option:
+                more["choices"] = [convert(one) for one in option["choices"]]
             if option.get("append"):
                 more["action"] = "append"
-        parser.add_argument(*names, **more)
+        parser.add_argument(*option["names"], **more)
     return parser
 
 
@@ -127,10 +134,13 @@ def complaint(options: argparse.Namespace) -> "str | None":
     utilisation = options.gpu_memory_utilization
     if utilisation is not None and not 0 < utilisation <= 1:
         return f"gpu_memory_utilization must be in (0, 1], not {utilisation}"
-    if options.quantization is not None and options.quantization not in table()["quantization"]:
-        return f"Unknown quantization method: {options.quantization}. Must be one of {table()['quantization']}."
+    if options.quantization is not None and options.quantization not in TABLE["quantization"]:
+        return f"Unknown quantization method: {options.quantization}. Must be one of {TABLE['quantization']}."
     if options.enable_auto_tool_choice and not options.tool_call_parser:
         return "Error: --enable-auto-tool-choice requires --tool-call-parser"
+    parsers = TABLE["tool_call_parsers"]
+    if options.enable_auto_tool_choice and options.tool_call_parser not in parsers and not options.tool_parser_plugin:
+        return f"invalid tool call parser: {options.tool_call_parser} (chose from {{ {','.join(parsers)} }})"
     for name in ("tensor_parallel_size", "pipeline_parallel_size", "max_num_seqs"):
         value = getattr(options, name)
         if value is not None and value < 1:
