@@ -2,6 +2,7 @@
 
 from vengeance.facts.vllm.environment import Environment, EnvironmentState, parse_environment
 from vengeance.facts.vllm.journal import Journal, masked
+from vengeance.facts.vllm.model import Model, ModelState, TokenState, parse_model
 from vengeance.facts.vllm.model_files import ModelFiles, ModelFilesState, parse_model_files
 from vengeance.facts.vllm.server import (
     ABSENT,
@@ -27,15 +28,19 @@ __all__ = [
     "EnvironmentState",
     "Health",
     "Journal",
+    "Model",
     "ModelFiles",
     "ModelFilesState",
+    "ModelState",
     "Server",
     "ServerState",
+    "TokenState",
     "Units",
     "api_key_file",
     "environment_file",
     "masked",
     "parse_environment",
+    "parse_model",
     "parse_model_files",
     "parse_server",
     "started_with_file",

@@ -2,6 +2,7 @@
 
 from vengeance.operations.vllm.budget import fits
 from vengeance.operations.vllm.environment import USER, check_place, environment
+from vengeance.operations.vllm.model import model
 from vengeance.operations.vllm.running import healthy, running, stopped
 from vengeance.operations.vllm.server import no_other_servers, revealed, server
 
@@ -11,6 +12,7 @@ __all__ = [
     "environment",
     "fits",
     "healthy",
+    "model",
     "no_other_servers",
     "revealed",
     "running",
