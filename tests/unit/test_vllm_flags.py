@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from vengeance.box import vllm_flags
+from vengeance.box import vllm_flags, vllm_profiles
 from vengeance.box.vllm_flags.changes import GONE, QUANTIZATION_GONE
 from vengeance.box.vllm_variables import needed_variables, unknown_variables
 from vengeance.verify import inventory
@@ -276,6 +276,35 @@ def test_a_variable_that_a_version_does_not_read_is_told() -> None:
     (said,) = unknown_variables(["VLLM_WSL2_ENABLE_PIN_MEMORY"], OLD)
     assert said.startswith("vLLM 0.15.1 does not read VLLM_WSL2_ENABLE_PIN_MEMORY. The nearest one is VLLM_")
     assert unknown_variables(["VLLM_WSL2_ENABLE_PIN_MEMORY"], NEW) == []
+
+
+def test_a_server_gets_what_its_version_needs_and_what_is_declared_wins() -> None:
+    profile = vllm_profiles.Profile("p", "m", 8080, variables={"A": "profile"})
+    declared = {"A": "all", "VLLM_USE_FLASHINFER_SAMPLER": "1"}
+    assert vllm_profiles.environment(profile, declared, "0.24.0") == {
+        "VLLM_WSL2_ENABLE_PIN_MEMORY": "1",
+        "VLLM_USE_FLASHINFER_SAMPLER": "1",
+        "A": "profile",
+    }
+    assert vllm_profiles.environment(profile, {}, "0.24.0", device="cpu") == {"A": "profile"}
+
+
+def test_a_profile_is_remarked_on_with_its_fields_flags_and_variables() -> None:
+    profile = vllm_profiles.Profile(
+        "p", "m", 8080, quantization="awq", flags={"swap_space": 4}, variables={"VLLM_NO_USAGE_STAT": "1"}
+    )
+    slow, swap, unknown = vllm_profiles.remarks(profile, {"VLLM_NO_USAGE_STATS": "1", "HF_HOME": "/x"}, OLD)
+    assert "slow kernel" in slow
+    assert swap.startswith("swap-space has no effect")
+    assert unknown == "vLLM 0.15.1 does not read VLLM_NO_USAGE_STAT. The nearest one is VLLM_NO_USAGE_STATS."
+
+
+def test_the_shipped_profiles_leave_nothing_to_remark_on() -> None:
+    wsl = inventory.group_data(ROOT / "group_data")["wsl"]
+    for name, settings in wsl["vllm_profiles"].items():
+        for version in vllm_flags.versions_known():
+            profile = vllm_profiles.parse(name, settings, version)
+            assert vllm_profiles.remarks(profile, wsl["vllm_variables"], version) == []
 
 
 def test_the_files_of_the_tables_can_be_compared_line_by_line() -> None:

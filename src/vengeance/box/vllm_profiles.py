@@ -11,6 +11,7 @@ from typing import Any, get_type_hints
 from typeguard import CollectionCheckStrategy, TypeCheckError, check_type
 
 from vengeance.box import ports, systemd_unit, vllm_flags
+from vengeance.box.vllm_variables import needed_variables, unknown_variables
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 
@@ -154,6 +155,29 @@ def arguments(profile: Profile, version: str | None = None) -> list[str]:
     Raises ValueError with a sentence for a flag that this version does not have, and for a wrong value.
     """
     return [profile.model, *vllm_flags.arguments(flags(profile), version)]
+
+
+def environment(
+    profile: Profile, variables: Mapping[str, str], version: str | None = None, device: str = "cuda"
+) -> dict[str, str]:
+    """Return the environment variables of a server: what its version needs in WSL, then what is declared.
+
+    + variables: of every server; those of the profile win over them, and both over what the version needs
+    + version: the vLLM version that they are for
+    + device: what it computes on: without a card nothing is needed
+    """
+    needed = needed_variables(version) if device == "cuda" else {}
+    return {**needed, **variables, **profile.variables}
+
+
+def remarks(profile: Profile, variables: Mapping[str, str], version: str | None = None) -> list[str]:
+    """Return what is worth knowing about a profile that is in order, as sentences: nothing is refused here.
+
+    + variables: of every server
+    + version: the vLLM version that they are for
+    """
+    unknown = unknown_variables({**variables, **profile.variables}, version)
+    return [*vllm_flags.remarks(flags(profile), version), *unknown]
 
 
 def check(profiles: Mapping[str, Mapping[str, Any]], version: str | None = None) -> None:
