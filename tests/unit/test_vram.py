@@ -160,6 +160,12 @@ def test_in_wsl_095_of_an_rtx_4090_is_never_free_and_093_is_with_an_idle_desktop
     assert round(gib(found.free.low), 2) in (22.45, 22.46)
 
 
+def test_where_nobody_read_what_windows_holds_093_may_be_free() -> None:
+    found = planned(QWEN, replace(PROVED, gpu_memory_utilization=0.93), IDLE_WINDOWS)
+    assert [each.verdict for each in found.checks] == [Verdict.FITS, Verdict.TOO_CLOSE]
+    assert found.contexts[0] == 0 < found.contexts[1]
+
+
 def test_what_windows_may_hold_is_said_when_it_holds_too_much() -> None:
     found = planned(QWEN, PROVED, Range.exactly(4096 * MIB))
     assert found.verdict is Verdict.DOES_NOT_FIT
@@ -222,6 +228,22 @@ def test_the_sizes_of_cuda_graphs_follow_the_number_of_requests(seqs: int, sizes
 
 
 # --- Levers, lengths, several cards -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        (QWEN, replace(PROVED, gpu_memory_utilization=0.90)),
+        (MISTRAL, Settings(max_model_len=16384, gpu_memory_utilization=0.85)),
+    ],
+)
+def test_fewer_requests_at_once_come_before_more_of_the_card(name: str, settings: Settings) -> None:
+    found = planned(name, settings, IDLE_WINDOWS)
+    more = vram.plan(config(name), replace(settings, gpu_memory_utilization=found.utilizations[0]), CARD, IDLE_WINDOWS)
+    assert (found.verdict, more.verdict) == (Verdict.TOO_CLOSE, Verdict.FITS), "either would do"
+    lever = vram.lever(config(name), found, IDLE_WINDOWS)
+    assert lever is not None
+    assert lever.words == "--max-num-seqs 16"
 
 
 def test_a_context_that_is_too_long_is_cut_to_what_surely_fits() -> None:
@@ -465,6 +487,12 @@ def test_a_window_that_is_not_used_changes_nothing() -> None:
     used = {**json.loads((MODELS / "qwen2.5-coder-32b-instruct-awq.json").read_text())["config"]}
     used["use_sliding_window"] = True
     assert model_config.read(used).unplannable is not None
+
+
+def test_the_parameters_are_as_many_as_the_hub_counts() -> None:
+    # Biases of queries, keys and values among them: 458,752 of Qwen's.
+    assert sum(model_config.parameters(config(QWEN))) == 32_763_876_352
+    assert round(sum(model_config.parameters(config(MISTRAL))) / 10**9, 2) == 23.57
 
 
 def test_quantised_weights_have_scales_and_zeros_and_named_modules_keep_their_bits() -> None:
