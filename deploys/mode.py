@@ -74,18 +74,18 @@ if batch:
             _ignore_errors=True,
         )
 
-        tenants.noted(name=f"The server of {asked.profile} answers", started=started, profile=asked.profile)
+        tenants.noted(name=f"Did the server of {asked.profile} come to answer", started=started, profile=asked.profile)
 
-    stage.begins(name="Mode: if it did not start, its memory is back")
+    stage.begins(name="Mode: vLLM has started, or not")
 
     if "windows" in host.groups:
-        tenants.given_back(name="A server that did not start has nothing of the card", asked=asked)
+        tenants.given_back(name="A server that failed to start holds nothing", asked=asked)
 
-    stage.begins(name="Mode: if it did not start, all is as before")
+    stage.begins(name="Mode: the end of the way")
 
     if "wsl" in host.groups:
         tenants.as_before(
-            name="Nothing has failed on the way",
+            name="If something failed, all is as before",
             asked=asked,
             profiles=host.data.vllm_profiles,
             **server,

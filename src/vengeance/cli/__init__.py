@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from vengeance.cli import vram
+from vengeance.cli import mode, vram
 from vengeance.cli.bootstrap import BootstrapError, script
 
 
@@ -26,9 +26,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--inventory", type=Path, default=Path("inventory/home.py"), help="where the box stands (default: %(default)s)"
     )
     vram.add(commands)
+    mode.add(commands)
     given = parser.parse_args(arguments)
     if given.command == "vram":
         return vram.run(given)
+    if given.command == "mode":
+        return mode.run(given)
     try:
         text = script(given.inventory, given.host)
     except BootstrapError as error:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from pyinfra.api.host import Host
 
-from vengeance.box import gpu_tenants, modes, ollama_server
+from vengeance.box import gpu_tenants, modes
 from vengeance.facts import ollama, windows
 from vengeance.facts.vllm import Health
 from vengeance.facts.vllm.states import States
@@ -27,21 +27,16 @@ def servers(distro: Host, ports: Mapping[str, int]) -> tuple[modes.Server, ...]:
 
 
 def seen(
-    box: Host,
-    distro: Host | None,
-    ports: Mapping[str, int],
-    address: str = ollama_server.LOOPBACK,
-    port: int = ollama_server.PORT,
+    box: Host, distro: Host | None, ports: Mapping[str, int], loaded: Mapping[str, ollama.LoadedModel] | None
 ) -> modes.Seen:
     """Return what is seen of a card and its tenants.
 
     + box: the Windows side
     + distro: the other one; None where it does not run, or is not to be asked
     + ports: profile of vLLM -> TCP port
-    + address, port: where Ollama answers, seen from the box
+    + loaded: what the fact ``ollama.Loaded`` says
     """
     card, counters = box.get_fact(windows.Gpu), box.get_fact(windows.GpuProcesses)
-    loaded = box.get_fact(ollama.Loaded, address=address, port=port)
     return modes.Seen(
         card=None if card is None else gpu_tenants.held(card, counters),
         models=None if loaded is None else {name: -(-one["size_vram"] // _MIB) for name, one in loaded.items()},

@@ -91,7 +91,8 @@ def _look(asked: Handover) -> Seen:
     distro = None if asked.distro is None else inventory.get_host(asked.distro)
     if distro is not None and distro in state.failed_hosts:
         distro = None
-    return tenants.seen(host, distro, asked.ports, asked.address, asked.port)
+    loaded = host.get_fact(Loaded, address=asked.address, port=asked.port)
+    return tenants.seen(host, distro, asked.ports, loaded)
 
 
 @operation()
@@ -266,7 +267,7 @@ def noted(started: OperationMeta, profile: str) -> Generator[PyinfraCommand, Non
 
     .. code:: python
 
-        tenants.noted(name="Does it answer", started=vllm.running(...), profile="llama-3.1-8b")
+        tenants.noted(name="Did it come to answer", started=vllm.running(...), profile="llama-3.1-8b")
     """
     yield from ()
     if state.current_stage == StateStage.Execute and not started.did_succeed():
