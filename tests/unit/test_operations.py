@@ -486,6 +486,8 @@ class Box:
             text = command.src.getvalue()  # type: ignore[union-attr]
             if command.dest.endswith(".env"):
                 self.state["environment"] = hashlib.sha256(text.encode()).hexdigest()
+            elif command.dest.startswith("/usr/local/lib/vengeance/"):
+                self.state["card_check"] = hashlib.sha256(text.encode()).hexdigest()
             else:
                 self.unchecked = text
             return
@@ -512,6 +514,9 @@ def test_a_server_is_installed_verified_enabled_and_started_once() -> None:
     run = box.run()
     verbs = [text.split("/")[0].strip() for text in run.texts]
     order = [text for text in run.texts if text.startswith(("sh -c", "install -o", "systemctl"))]
+    program = next(i for i, text in enumerate(run.texts) if text.endswith(" /usr/local/lib/vengeance/vllm-card"))
+    verified = next(i for i, text in enumerate(run.texts) if "systemd-analyze verify" in text)
+    assert program < verified, "systemd finds fault with a program that is not there"
     assert "systemd-analyze verify" in order[0]
     assert order[0].endswith(" sh /etc/vllm/to-check/vllm-coder.service")
     assert order[1].startswith(
@@ -554,7 +559,7 @@ def test_a_warning_about_the_unit_is_an_error(tmp_path: Path, said: str, code: i
 
 def test_nothing_in_the_unit_holds_up_the_start_of_the_distro() -> None:
     unit = uploaded(Box().run(), "/etc/vllm/to-check/vllm-coder.service")
-    assert "ExecStartP" not in unit
+    assert "ExecStartPost" not in unit
 
 
 @pytest.mark.parametrize(

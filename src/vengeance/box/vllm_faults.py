@@ -114,8 +114,8 @@ def _card_busy(match: re.Match[str], settings: Settings) -> str:
     most = _floor(free / total)
     return (
         f"{wanted - free} MiB are missing. {_HOLDERS} names who holds the card on Windows, and python -m vengeance "
-        f"mode batch has Ollama let it go; or gpu_memory_utilization = {most} in {settings.profile}, the most that fits "
-        "beside what is held now"
+        f"mode batch has Ollama let it go; or gpu_memory_utilization = {most} in {settings.profile}, the most that "
+        "fits beside what is held now"
     )
 
 
@@ -172,7 +172,9 @@ def _less_resident(match: re.Match[str], settings: Settings) -> str:
 
 def _port(match: re.Match[str], settings: Settings) -> str:
     port = settings.port if settings.port is not None else "PORT"
-    return f"see who has it, in the distro: ss -ltnp 'sport = :{port}', and end it; or give {settings.profile} another port"
+    return (
+        f"see who has it, in the distro: ss -ltnp 'sport = :{port}', and end it; or another port for it"
+    )
 
 
 def _model(settings: Settings) -> str:

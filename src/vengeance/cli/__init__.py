@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from vengeance.cli import mode, vram
+from vengeance.cli import key, mode, vram
 from vengeance.cli.bootstrap import BootstrapError, script
 
 
@@ -27,11 +27,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     vram.add(commands)
     mode.add(commands)
+    key.add(commands)
     given = parser.parse_args(arguments)
     if given.command == "vram":
         return vram.run(given)
     if given.command == "mode":
         return mode.run(given)
+    if given.command == "key":
+        return key.run(given)
     try:
         text = script(given.inventory, given.host)
     except BootstrapError as error:

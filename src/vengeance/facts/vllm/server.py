@@ -11,13 +11,17 @@ from pyinfra.api.facts import FactBase
 
 
 class ServerState(TypedDict):
-    """What is installed and what runs of a unit; hashes are SHA-256, None where the file is not there."""
+    """What is installed and what runs of a unit; hashes are SHA-256, None where the file is not there.
+
+    ``keyed``: whether the unit reads the key that the box has made for itself.
+    """
 
     unit: str | None
     environment: str | None
     environment_mode: str | None
     environment_owner: str | None
     api_key: str | None
+    keyed: bool
     card_check: str | None
     started_with: str | None
     enabled: bool
@@ -30,6 +34,7 @@ ABSENT: ServerState = {
     "environment_mode": None,
     "environment_owner": None,
     "api_key": None,
+    "keyed": False,
     "card_check": None,
     "started_with": None,
     "enabled": False,
@@ -59,7 +64,10 @@ def started_with_file(profile: str) -> str:
 _READ = """\
 unit=$1 environment=$2 started_with=$3 api_key=$4 card_check=$5
 file=/etc/systemd/system/$unit
-if [ -f "$file" ]; then sum=$(sha256sum < "$file") && echo "unit ${sum%% *}"; fi
+if [ -f "$file" ]; then
+  sum=$(sha256sum < "$file") && echo "unit ${sum%% *}"
+  if grep -qxF "EnvironmentFile=$api_key" "$file"; then echo keyed; fi
+fi
 if [ -f "$environment" ]; then
   sum=$(sha256sum < "$environment") && echo "environment ${sum%% *}"
   stat -c 'environment_mode %a' -- "$environment"
@@ -96,6 +104,8 @@ def parse_server(output: list[str]) -> ServerState:
             state["environment_owner"] = value
         elif name == "api_key":
             state["api_key"] = value
+        elif name == "keyed":
+            state["keyed"] = True
         elif name == "card_check":
             state["card_check"] = value
         elif name == "started_with":
@@ -122,6 +132,7 @@ class Server(FactBase[ServerState]):
             "environment_mode": "600",
             "environment_owner": "root:root",
             "api_key": "2c26b46b...",
+            "keyed": True,
             "card_check": "fcde2b2e...",
             "started_with": "fd61a03a...",
             "enabled": False,

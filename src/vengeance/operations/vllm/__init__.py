@@ -1,5 +1,6 @@
 """Operations for vLLM in a distro: its Python environment, its servers as systemd units, and how they run."""
 
+from vengeance.operations.vllm.api_key import generated_key
 from vengeance.operations.vllm.budget import fits
 from vengeance.operations.vllm.environment import USER, check_place, environment
 from vengeance.operations.vllm.model import model
@@ -11,6 +12,7 @@ __all__ = [
     "check_place",
     "environment",
     "fits",
+    "generated_key",
     "healthy",
     "model",
     "no_other_servers",

@@ -9,13 +9,23 @@ from pyinfra.api.command import PyinfraCommand, QuoteString, StringCommand
 from pyinfra.api.operation import operation
 from pyinfra.context import host
 
-from vengeance.box import systemd_unit, vllm_faults, vllm_profiles
-from vengeance.facts.vllm import Environment, Server, ServerState, Units, environment_file, started_with_file
+from vengeance.box import systemd_unit, vllm_faults, vllm_profiles, vllm_unit
+from vengeance.facts.vllm import (
+    CARD_CHECK,
+    Environment,
+    Server,
+    ServerState,
+    Units,
+    api_key_file,
+    environment_file,
+    started_with_file,
+)
+from vengeance.facts.vllm.interpreter import Interpreter
 from vengeance.operations.refusal import checked
 from vengeance.operations.templates import rendered
 from vengeance.operations.vllm.environment import check_place
 from vengeance.operations.vllm.running import start
-from vengeance.operations.vllm.unit import enable, fingerprint, put_unit, put_variables, sha256
+from vengeance.operations.vllm.unit import enable, fingerprint, put_card_check, put_unit, put_variables, sha256
 from vengeance.secret import Secret
 
 
@@ -43,6 +53,7 @@ def server(
     start_timeout: int = 900,
     template: str = "templates/vllm.service.j2",
     variables_template: str = "templates/vllm.env.j2",
+    card_check: str = "templates/vllm-card.py",
 ) -> Generator[PyinfraCommand, None, None]:
     """
     Keep the vLLM server of a profile as a systemd unit, ``vllm-PROFILE.service``.
@@ -54,16 +65,18 @@ def server(
     + profiles: names of all profiles; one card holds one of them, so the start of one stops the others
     + version: vLLM's version, for the check of the flags
     + variables: environment variables of the server; those of the profile win
-    + api_key: the key that clients must send, as a Secret
+    + api_key: the key that clients must send, as a Secret; ``generated``: the one of ``vllm.generated_key``
     + hf_home: folder that models are kept in (HF_HOME)
     + device: what it computes on: ``cuda`` is the card of the box
     + systemd: whether units can be started; False only installs them
     + start_timeout: seconds until a started server must answer /health, loading the model included
     + template, variables_template: Jinja templates, relative to the folder that pyinfra runs in
+    + card_check: the program that looks at the card before a start, relative to that folder too
 
     Variables and secrets go to a file that only root can read. A new unit is verified on the box before it replaces
-    the old one. A server whose profile is enabled is started; another one is left as it is, started or not. One that
-    runs is restarted when its unit, its variables or its packages differ from those that it was started with.
+    the old one; of the homes it sees what it reads, and no more. A server whose profile is enabled is started; another
+    one is left as it is, started or not. One that runs is restarted when its unit, its variables or its packages differ
+    from those that it was started with.
 
     **Example:**
 
@@ -84,21 +97,47 @@ def server(
     quoted = checked(lambda: systemd_unit.variables({**plain, **secrets}))
     words = checked(lambda: vllm_profiles.arguments(declared, version))
     command = checked(lambda: systemd_unit.lines([f"{path}/bin/vllm", "serve", *words]))
+    python = host.get_fact(Interpreter, path=path)
     file = environment_file(profile)
     environment_text = rendered(variables_template, {"variables": quoted})
     others = vllm_profiles.units([name for name in profiles if name != profile])
-    data = {"profile": declared, "path": path, "user": user, "device": device, "command": command, "others": others}
-    unit_text = rendered(template, {**data, "environment_file": file})
+    models, written = checked(lambda: vllm_unit.models(plain))
+    unit_text = rendered(
+        template,
+        {
+            "profile": declared,
+            "path": path,
+            "user": user,
+            "device": device,
+            "command": command,
+            "others": others,
+            "after": vllm_unit.before(declared.unit, others),
+            "environment_file": file,
+            "key_file": api_key_file() if api_key == "generated" else None,
+            "folders": checked(lambda: vllm_unit.folders(path, words, plain, python)),
+            "models": models,
+            "models_written": written,
+            "card_check": CARD_CHECK,
+            "utilisation": vllm_faults.utilisation(declared, version),
+            "start_timeout": start_timeout,
+        },
+    )
 
     found = host.get_fact(Server, profile=profile)
     pending = [
         *put_variables(environment_text, file, found),
+        *put_card_check(card_check, found),
         *put_unit(unit_text, declared.unit, found, reload=systemd),
         *enable(declared, found),
     ]
     yield from pending
     installed = host.get_fact(Environment, path=path, _su_user=user, _su_shell="/bin/sh")
-    then: ServerState = {**found, "unit": sha256(unit_text), "environment": sha256(environment_text)}
+    then: ServerState = {
+        **found,
+        "unit": sha256(unit_text),
+        "environment": sha256(environment_text),
+        "keyed": api_key == "generated",
+    }
     wanted = fingerprint(then, installed["packages"] if installed else {})
     stale = found["active"] and found["started_with"] != wanted
     if systemd and (stale or (declared.enabled and not found["active"])):

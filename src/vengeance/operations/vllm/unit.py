@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Generator, Mapping
 from io import StringIO
+from pathlib import Path
 
 from pyinfra.api.command import FileUploadCommand, PyinfraCommand, QuoteString, StringCommand
-from pyinfra.context import host
+from pyinfra.api.exceptions import OperationValueError
+from pyinfra.context import host, state
 
 from vengeance.box import vllm_profiles
-from vengeance.facts.vllm import FOLDER, ServerState
+from vengeance.facts.vllm import CARD_CHECK, FOLDER, ServerState
 
 CHECKED_FOLDER = f"{FOLDER}/to-check"
 """Where a new unit lies until systemd has found no fault in it; it must have its own name there."""
@@ -37,7 +39,8 @@ def fingerprint(found: ServerState, packages: Mapping[str, str]) -> str:
     + packages: name -> version
     """
     versions = "\n".join(f"{name} {version}" for name, version in sorted(packages.items()))
-    return sha256("\0".join((found["unit"] or "", found["environment"] or "", found["api_key"] or "", versions)))
+    key = found["api_key"] if found["keyed"] else None
+    return sha256("\0".join((found["unit"] or "", found["environment"] or "", key or "", versions)))
 
 
 def _place_of(sha256: str | None) -> str:
@@ -71,6 +74,27 @@ def put_unit(text: str, unit: str, found: ServerState, reload: bool) -> Generato
     yield StringCommand("rm -r --", CHECKED_FOLDER)
     if reload:
         yield StringCommand("systemctl daemon-reload")
+
+
+def put_card_check(src: str, found: ServerState) -> Generator[PyinfraCommand, None, None]:
+    """Give the commands that put the program there which looks at the card before a start, if it differs.
+
+    + src: relative to the folder that pyinfra runs in
+
+    Raises OperationValueError when it is not there.
+    """
+    source = Path(state.cwd or "") / src
+    if not source.is_file():
+        raise OperationValueError(f"The program {src} is not there: {source} does not exist.")
+    text = source.read_text(encoding="utf-8")
+    if found["card_check"] == sha256(text):
+        return
+    host.log(f"{CARD_CHECK}: {_place_of(found['card_check'])} -> as declared")
+    new = f"{CARD_CHECK}.new"
+    yield StringCommand("install -d -o root -g root -m 755", CARD_CHECK.rsplit("/", 1)[0])
+    yield FileUploadCommand(StringIO(text), new)
+    # Everybody may run it, and it is never there half: a start may come at any time.
+    yield StringCommand("chown root:root", new, "&& chmod 755", new, "&& mv --", new, CARD_CHECK)
 
 
 def enable(profile: vllm_profiles.Profile, found: ServerState) -> Generator[PyinfraCommand, None, None]:

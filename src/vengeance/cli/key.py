@@ -1,0 +1,113 @@
+"""``python -m vengeance key``: the API key of the vLLM servers, for the person who asks."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+from pyinfra.api.command import QuoteString, StringCommand
+from pyinfra.api.config import Config
+from pyinfra.api.exceptions import ConnectError, PyinfraError
+from pyinfra.api.host import Host
+from pyinfra.api.inventory import Inventory
+from pyinfra.api.state import State
+
+from vengeance.facts.vllm import api_key_file
+from vengeance.secret import Secret, SecretError
+from vengeance.verify import inventory
+
+_LINE = re.compile(r'VLLM_API_KEY="(sk-[A-Za-z0-9_-]+)"')
+
+
+class NoKeyError(Exception):
+    """The key cannot be shown; the message says why, and what to do."""
+
+
+def add(commands: Any) -> None:  # noqa: ANN401 argparse has no public name for it
+    """Add the command to those of a parser."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "key",
+        help="print the API key of the vLLM servers",
+        description="Print the key that the vLLM servers ask for, to send as a bearer token: the declared one, or the "
+        "one that the box has made for itself, which is read from the box. It is shown nowhere else.",
+    )
+    parser.add_argument("host", nargs="?", help="name of the distro, where the inventory has several")
+    parser.add_argument(
+        "--inventory", type=Path, default=Path("inventory/home.py"), help="where the box stands (default: %(default)s)"
+    )
+
+
+def run(given: argparse.Namespace) -> int:
+    """Print the key alone and return the exit code: 0, or 1 with a sentence on stderr."""
+    try:
+        print(key(given.inventory, given.host))
+    except NoKeyError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+def key(file: Path, name: str | None = None) -> str:
+    """Return the key that the vLLM servers of a box ask for, read from the box where it has made it.
+
+    + file: the inventory; the folder above its own holds group_data/
+    + name: the distro, as in ``@wsl/vengeance/Ubuntu-24.04``; needed where there are several
+
+    Raises NoKeyError.
+    """
+    if not file.is_file():
+        raise NoKeyError(f"There is no inventory {file}: run this in the folder that holds inventory/, or name one.")
+    try:
+        found = inventory.load(file, file.resolve().parent.parent / "group_data")
+    except (PyinfraError, SyntaxError, ValueError, OSError) as error:
+        raise NoKeyError(f"{file} cannot be read: {error}") from None
+    host = _distro(found, file, name)
+    declared = host.data.get("vllm_api_key")
+    if declared is None:
+        raise NoKeyError(
+            f"{host.name} asks for no key (vllm_api_key = None in group_data/wsl.py, or in the inventory)."
+        )
+    if isinstance(declared, Secret):
+        try:
+            return declared.reveal()
+        except SecretError as error:
+            raise NoKeyError(f"vllm_api_key: {error}") from None
+    return _of_the_box(found, host)
+
+
+def _distro(found: Inventory, file: Path, name: str | None) -> Host:
+    hosts = {host.name: host for host in found if host.name.startswith("@wsl/")}
+    if name is not None:
+        matching = [host for each, host in hosts.items() if name in (each, each.removeprefix("@wsl/"))]
+        if not matching:
+            raise NoKeyError(f"{file} has no distro {name}; it has {', '.join(hosts) or 'none'}.")
+        return matching[0]
+    if len(hosts) != 1:
+        raise NoKeyError(
+            f"{file} has {', '.join(hosts)}: say which, as in python -m vengeance key {next(iter(hosts))}"
+            if hosts
+            else f"{file} has no distro: a host whose name begins with @wsl/."
+        )
+    return next(iter(hosts.values()))
+
+
+def _of_the_box(found: Inventory, host: Host) -> str:
+    State(found, Config())  # type: ignore[no-untyped-call]
+    try:
+        host.connect(raise_exceptions=True)
+        # Read as a command and not as a fact: facts are printed, and kept.
+        succeeded, output = host.run_shell_command(StringCommand("cat --", QuoteString(api_key_file())))
+    except (ConnectError, OSError) as error:
+        raise NoKeyError(str(error)) from None
+    finally:
+        if host.connected:
+            host.disconnect()
+    match = _LINE.fullmatch(output.stdout.strip())
+    if not succeeded or match is None:
+        raise NoKeyError(
+            f"{host.name} has made no key yet ({api_key_file()} is not there, or damaged): deploys/vllm.py makes it."
+        )
+    return match[1]
