@@ -313,7 +313,9 @@ def test_reset_removes_files_of_every_owner(up: Somebody, running: bool) -> None
 
 
 def test_what_holds_on_the_upper_rung_holds_here(somebody: Somebody) -> None:
-    files: Sequence[str] = ("tests/twin/test_wsl_program.py", "tests/twin/test_distro_instance.py")
+    files: Sequence[str] = tuple(
+        f"tests/twin/test_{name}.py" for name in ("wsl_program", "distro_instance", "card_distro")
+    )
     command = ["-m", "pytest", "-q", "-p", "no:cacheprovider", f"--basetemp={somebody.home}/pytest", *files]
     done = somebody.run(somebody.python, "-c", _ENTER, *command, timeout=600)
     assert done.returncode == 0, done.stdout.decode()[-6000:]
