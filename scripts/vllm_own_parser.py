@@ -55,7 +55,7 @@ class Absent(MagicMock):
         super().__init__(*arguments, **cast("dict[str, Any]", settings))
         self.__name__ = self.__qualname__ = str(settings["name"])
         # Later than what vLLM asks of any package.
-        self.__version__ = "2.99.0"
+        self.__version__ = "99.0.0"
         self.__path__: list[str] = []
         self.__file__ = "absent"
 
@@ -98,7 +98,7 @@ def version_of(distribution_name: str) -> str:
             # With "cpu" in its version vLLM takes itself for the build that needs no card.
             return "0.0.0+cpu"
         if name.replace("-", "_").split(".")[0] in ABSENT:
-            return "2.99.0"
+            return "99.0.0"
         raise
 
 

@@ -77,7 +77,7 @@ def started_with(profile: str, version: str) -> list[str]:
     return words[1:]
 
 
-versions = pytest.mark.parametrize("version", vllm_flags.versions_known())
+versions = pytest.mark.parametrize("version", list(program.SOURCES))
 
 
 @versions

@@ -17,7 +17,7 @@ class Change:
 
     instead: what to do about it, as the end of a sentence
     source: where that is known from
-    since: the first version without it; None where the tables alone say it
+    since: a version whose parser has it no longer, looked at; None where the tables alone say it
     """
 
     instead: str
@@ -29,22 +29,30 @@ _NOTHING = "leave it out, it had no effect any more"
 
 GONE = {
     "calculate-kv-scales": Change(
-        "leave it out: the scales of an fp8 cache come from the model's files, or are 1.0", "vllm#49389"
+        "leave it out: the scales of an fp8 cache come from the model's files, or are 1.0",
+        "vllm#49389",
+        since="0.29.0",
     ),
-    "disable-frontend-multiprocessing": Change(_NOTHING, "vllm#37612"),
+    "disable-frontend-multiprocessing": Change(_NOTHING, "vllm#37612", since="0.20.2"),
     "disable-log-requests": Change(
-        "leave it out: requests are not logged unless enable-log-requests is True", "vLLM 0.15.1's own help"
+        "leave it out: requests are not logged unless enable-log-requests is True",
+        "vLLM 0.15.1's own help",
+        since="0.18.0",
     ),
     "enable-reasoning": Change("leave it out: reasoning-parser alone switches it on", "deprecated in vLLM 0.9.0"),
     "guided-decoding-backend": Change('write structured-outputs-config: {"backend": ...}', "vllm#29326"),
-    "logits-processor-pattern": Change(_NOTHING, "vllm#34400"),
+    "logits-processor-pattern": Change(_NOTHING, "vllm#34400", since="0.18.0"),
     "max-long-partial-prefills": Change(
-        "leave it out, V1 never heeded it: long-prefill-token-threshold bounds long prompts", "vllm#49075"
+        "leave it out, V1 never heeded it: long-prefill-token-threshold bounds long prompts",
+        "vllm#49075",
+        since="0.27.1",
     ),
     "max-num-partial-prefills": Change(
-        "leave it out, V1 never heeded it: long-prefill-token-threshold bounds long prompts", "vllm#49075"
+        "leave it out, V1 never heeded it: long-prefill-token-threshold bounds long prompts",
+        "vllm#49075",
+        since="0.27.1",
     ),
-    "max-seq-len-to-capture": Change("write max-cudagraph-capture-size", "vllm#25543", since="0.11.0"),
+    "max-seq-len-to-capture": Change("write max-cudagraph-capture-size", "vllm#25543"),
     "num-speculative-tokens": Change('write speculative-config: {"num_speculative_tokens": ...}', "vllm#36333"),
     "speculative-model": Change('write speculative-config: {"model": ...}', "vllm#36333"),
     "swap-space": Change(
