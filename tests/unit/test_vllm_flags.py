@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import re
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pyinfra.api.command import FileUploadCommand
 
+from tests.unit.operation_runs import run_operation
 from vengeance.box import vllm_flags, vllm_profiles
 from vengeance.box.vllm_flags.changes import GONE, QUANTIZATION_GONE
 from vengeance.box.vllm_variables import needed_variables, unknown_variables
+from vengeance.operations import vllm
 from vengeance.verify import inventory
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -290,6 +294,23 @@ def test_a_server_gets_what_its_version_needs_and_what_is_declared_wins() -> Non
         "A": "profile",
     }
     assert vllm_profiles.environment(profile, {}, "0.24.0", device="cpu") == {"A": "profile"}
+
+
+def test_the_file_of_a_server_has_what_its_version_needs_and_the_remarks_are_told() -> None:
+    arguments: dict[str, Any] = {
+        "profile": "p",
+        "settings": {"model": "m/m", "port": 8080, "gpu_memory_utilization": 0.95},
+        "path": "/home/steam/vllm-env",
+        "user": "steam",
+    }
+    texts = {}
+    for version, device in ((OLD, "cuda"), (NEW, "cuda"), (NEW, "cpu")):
+        run = run_operation(vllm.server, {}, **arguments, version=version, device=device)
+        uploads = [one for one in run.commands if isinstance(one, FileUploadCommand) and one.dest == "/etc/vllm/p.env"]
+        texts[version, device] = "".join(one.src.getvalue() for one in uploads if isinstance(one.src, StringIO))
+        assert any("leaves 1228 MiB of 24564" in line for line in run.logged)
+    wanted = 'VLLM_USE_FLASHINFER_SAMPLER="0"\n'
+    assert [wanted in text for text in texts.values()] == [False, True, False]
 
 
 def test_a_profile_is_remarked_on_with_its_fields_flags_and_variables() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping, Sequence
 from typing import Any
 
+from pyinfra import logger
 from pyinfra.api.command import PyinfraCommand, QuoteString, StringCommand
 from pyinfra.api.operation import operation
 from pyinfra.context import host
@@ -63,7 +64,7 @@ def server(
     + path: folder of the Python environment that has vLLM
     + user: who runs it
     + profiles: names of all profiles; one card holds one of them, so the start of one stops the others
-    + version: vLLM's version, for the check of the flags
+    + version: vLLM's version, for the check of the flags and the variables that it needs in WSL
     + variables: environment variables of the server; those of the profile win
     + api_key: the key that clients must send, as a Secret; ``generated``: the one of ``vllm.generated_key``
     + hf_home: folder that models are kept in (HF_HOME)
@@ -92,7 +93,10 @@ def server(
     """
     check_place(path, user)
     declared = checked(lambda: vllm_profiles.parse(profile, settings, version))
-    plain = {**({"HF_HOME": hf_home} if hf_home else {}), **(variables or {}), **declared.variables}
+    shared = {**({"HF_HOME": hf_home} if hf_home else {}), **(variables or {})}
+    plain = vllm_profiles.environment(declared, shared, version, device)
+    for remark in vllm_profiles.remarks(declared, shared, version):
+        host.log(f"{profile}: {remark}", logger.warning)
     secrets = checked(lambda: revealed({"VLLM_API_KEY": api_key} if isinstance(api_key, Secret) else {}))
     quoted = checked(lambda: systemd_unit.variables({**plain, **secrets}))
     words = checked(lambda: vllm_profiles.arguments(declared, version))
