@@ -33,6 +33,18 @@ if "wsl" in host.groups:
     if host.data.vllm_api_key == "generated":
         vllm.generated_key(name="API key of the vLLM servers")
 
+    if host.data.vllm_download:
+        chosen = host.data.vllm_profiles[host.data.vllm_profile]
+        vllm.model(
+            name=f"The model of {host.data.vllm_profile}",
+            model=chosen["model"],
+            revision=chosen.get("revision"),
+            hf_home=host.data.vllm_hf_home,
+            user=host.data.linux_user,
+            path=host.data.vllm_path,
+            token=host.data.vllm_hf_token,
+        )
+
     for profile, fields in host.data.vllm_profiles.items():
         vllm.server(
             name=f"vLLM server {profile}",

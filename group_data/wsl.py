@@ -71,6 +71,7 @@ vllm_profiles: dict[str, dict[str, object]] = {
     # https://huggingface.co/Qwen/Qwen2.5-Coder-32B-Instruct-AWQ
     "qwen2.5-coder-32b": {
         "model": "Qwen/Qwen2.5-Coder-32B-Instruct-AWQ",
+        "revision": "1ed0a6145da0ce550c628e8e8b678f51e695995d",
         "quantization": "awq_marlin",
         "host": "0.0.0.0",  # noqa: S104
         "port": 8080,
@@ -83,6 +84,7 @@ vllm_profiles: dict[str, dict[str, object]] = {
     # https://huggingface.co/meta-llama/Llama-3.1-8B-Instruct
     "llama-3.1-8b": {
         "model": "meta-llama/Llama-3.1-8B-Instruct",
+        "revision": "0e9e39f249a16976918f6564b8830bc894c89659",
         "port": 8080,
         "gpu_memory_utilization": 0.85,
         "max_model_len": 8192,
@@ -92,6 +94,7 @@ vllm_profiles: dict[str, dict[str, object]] = {
     # https://huggingface.co/stelterlab/Mistral-Small-24B-Instruct-2501-AWQ
     "mistral-small-24b": {
         "model": "stelterlab/Mistral-Small-24B-Instruct-2501-AWQ",
+        "revision": "cbda099649a0188dd888d44f0e4964d8d982dc9a",
         "quantization": "awq_marlin",
         "port": 8080,
         "gpu_memory_utilization": 0.85,
@@ -113,8 +116,20 @@ vllm_device = "cuda"
 # vllm_api_key = Secret.from_environment("VLLM_API_KEY")
 vllm_api_key: object = "generated"
 
+# Whether the deploy downloads the model of vllm_profile (19 GB for the one above). Only a twin that cannot serve models
+# says False: vLLM would fetch them at its first start, and nobody would see how far it is.
+vllm_download = True
+
 # Folder that models are kept in (HF_HOME), on the distro's own disk: /mnt/c is many times slower.
 vllm_hf_home = "/home/steam/.cache/huggingface"
+
+# Token of Hugging Face, for models whose licence is accepted by hand: a vengeance.secret.Secret. It lands in the file
+# `token` of vllm_hf_home, which only linux_user can read, and goes from there when it is None again. Default None.
+# https://huggingface.co/settings/tokens makes one; it needs to read, and "public gated repos" where it is fine-grained.
+#
+# from vengeance.secret import Secret
+# vllm_hf_token = Secret.from_environment("HF_TOKEN")
+vllm_hf_token: object = None
 
 # Environment variables of every server.
 #

@@ -17,6 +17,7 @@ from vengeance.secret import Secret
 from vengeance.twin import vllm_cpu
 from vengeance.twin.client import Twin, TwinError
 from vengeance.twin.folders import DEFAULT_NAME
+from vengeance.twin.vendors import hub
 
 
 def _say(sentence: str) -> None:
@@ -75,8 +76,11 @@ wsl = [
             "systemd": _distro["systemd"],
             # Without root the twin may not answer at the address of NVIDIA's packages.
             "cuda_toolkit": _distro["vendor_repository"],
-            # No real secret, so that the tests can look for it where it must not be.
+            # No real secrets, so that the tests can look for them where they must not be.
             "vllm_api_key": Secret.of("the-twins-api-key"),
+            "vllm_hf_token": Secret.of(hub.TOKEN),
+            # Nor at the address of the models, which are small ones with no real weights.
+            "vllm_download": _distro["vendor_repository"],
             **(_stand_in if _wanted == "stand-in" else vllm_cpu.group_data()),
         },
     ),

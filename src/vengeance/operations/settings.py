@@ -17,6 +17,7 @@ from typeguard import CollectionCheckStrategy, TypeCheckError, check_type
 
 from vengeance.box import (
     cuda,
+    model_store,
     modes,
     ollama_environment,
     python_packages,
@@ -27,7 +28,7 @@ from vengeance.box import (
 )
 from vengeance.connectors.settings import winrm_data_meta
 from vengeance.connectors.wsl import wsl_data_meta
-from vengeance.operations.vllm import USER, revealed
+from vengeance.operations.vllm import USER, revealed, revealed_token
 from vengeance.operations.windows import check_variables
 from vengeance.operations.wsl import check_distro
 from vengeance.secret import Secret
@@ -87,7 +88,9 @@ _WSL: dict[str, Any] = {
     "vllm_profile": str,
     "vllm_device": str,
     "vllm_api_key": Secret | str | None,
+    "vllm_download": bool,
     "vllm_hf_home": str,
+    "vllm_hf_token": Secret | None,
     "vllm_variables": dict[str, str],
     "vllm_start_timeout": int,
 }
@@ -265,6 +268,8 @@ def _wsl(settings: Mapping[str, Any]) -> Iterator[str]:
         "vllm_profile": lambda: vllm_profiles.check_chosen(settings["vllm_profile"], settings["vllm_profiles"]),
         "vllm_variables": lambda: systemd_unit.variables(settings["vllm_variables"]),
         "vllm_api_key": lambda: _api_key(settings["vllm_api_key"]),
+        "vllm_hf_home": lambda: _models(settings),
+        "vllm_hf_token": lambda: revealed_token(settings["vllm_hf_token"]),
     }
     if not USER.fullmatch(settings["linux_user"]):
         yield f"linux_user: {settings['linux_user']!r} is no name of a Linux user."
@@ -277,10 +282,13 @@ def _wsl(settings: Mapping[str, Any]) -> Iterator[str]:
             yield f"{name}: {str(error).rstrip('.')}."
     if settings["vllm_device"] not in ("cuda", "cpu"):
         yield f"vllm_device is 'cuda' or 'cpu', not {settings['vllm_device']!r}."
-    if not settings["vllm_hf_home"].startswith("/"):
-        yield f"vllm_hf_home is the full path of a folder in the distro, not {settings['vllm_hf_home']!r}."
     if settings["vllm_start_timeout"] < 1:
         yield f"vllm_start_timeout is a number of seconds, not {settings['vllm_start_timeout']}."
+
+
+def _models(settings: Mapping[str, Any]) -> None:
+    for fields in settings["vllm_profiles"].values():
+        model_store.check(fields["model"], fields.get("revision"), settings["vllm_hf_home"])
 
 
 def _api_key(key: object) -> None:

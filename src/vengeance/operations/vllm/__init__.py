@@ -3,7 +3,7 @@
 from vengeance.operations.vllm.api_key import generated_key
 from vengeance.operations.vllm.budget import fits
 from vengeance.operations.vllm.environment import USER, check_place, environment
-from vengeance.operations.vllm.model import model
+from vengeance.operations.vllm.model import model, revealed_token
 from vengeance.operations.vllm.running import healthy, running, stopped
 from vengeance.operations.vllm.server import no_other_servers, revealed, server
 
@@ -17,6 +17,7 @@ __all__ = [
     "model",
     "no_other_servers",
     "revealed",
+    "revealed_token",
     "running",
     "server",
     "stopped",

@@ -71,7 +71,7 @@ def model(
     """
     check_place(path, user)
     checked(lambda: model_store.check(model, revision, hf_home))
-    secret = checked(lambda: _revealed(token))
+    secret = checked(lambda: revealed_token(token))
     found = _look(model, revision, hf_home, path, user)
     if model_store.is_local(model):
         if found["complete"]:
@@ -108,8 +108,8 @@ def _look(model: str, revision: str | None, hf_home: str, path: str, user: str) 
     return host.get_fact(Model, **about, _su_user=user, _su_shell="/bin/sh")
 
 
-def _revealed(token: Secret | None) -> str | None:
-    """The token itself; raises ValueError with a sentence that does not hold it."""
+def revealed_token(token: Secret | None) -> str | None:
+    """Return a token of Hugging Face itself, None for none; ValueError with a sentence that does not hold it."""
     if token is None:
         return None
     if not isinstance(token, Secret):
