@@ -26,7 +26,6 @@ if "wsl" in host.groups and batch:
         name=f"The server of {asked.profile} is installed",
         asked=asked,
         path=host.data.vllm_path,
-        user=host.data.linux_user,
         systemd=host.data.systemd,
     )
 
@@ -90,3 +89,8 @@ if batch:
             profiles=host.data.vllm_profiles,
             **server,
         )
+
+stage.begins(name="Mode: where the box is now")
+
+if "windows" in host.groups:
+    tenants.told(name=f"What mode {asked.mode} means", asked=asked, address=host.data.box_address)

@@ -90,10 +90,12 @@ def test_the_summary_tells_changes_and_times_by_stage() -> None:
     assert "1 change," in next(iter(summary.what_changed([summary.Stage("a", 1, ("b",))])))
 
 
+CODER = "qwen2.5-coder-32b"
+
+
 def test_the_lines_to_try_are_commands_with_the_boxs_address() -> None:
     lines = summary.to_try("100.98.226.75", WINDOWS, DISTRO)
     assert lines[0] == "curl http://100.98.226.75:11434/api/version"
-    assert 'curl -H "Authorization: Bearer $VLLM_API_KEY" http://100.98.226.75:8080/v1/models' in lines
     for line in lines:
         assert shlex.split(line)[0] == "curl"
     chat = shlex.split(lines[1])
@@ -101,17 +103,37 @@ def test_the_lines_to_try_are_commands_with_the_boxs_address() -> None:
     assert summary.to_try("fd7a::1", WINDOWS, None)[0] == "curl http://[fd7a::1]:11434/api/version"
 
 
+def test_while_ollama_has_the_card_vllm_is_not_offered_and_the_other_way_round() -> None:
+    assert all(":11434" in line for line in summary.to_try("a", WINDOWS, DISTRO))
+    lines = summary.to_try("100.98.226.75", WINDOWS, DISTRO, CODER)
+    assert lines[:2] == [
+        "curl http://100.98.226.75:11434/api/version",
+        'export VLLM_API_KEY="$(python -m vengeance key)"',
+    ]
+    assert lines[2] == 'curl -H "Authorization: Bearer $VLLM_API_KEY" http://100.98.226.75:8080/v1/models'
+    assert '"model": "Qwen/Qwen2.5-Coder-32B-Instruct-AWQ"' in shlex.split(lines[3])[-1]
+    assert len(lines) == 4
+
+
 def test_what_cannot_be_reached_is_not_offered() -> None:
     loopback = {**WINDOWS, "ollama_machine_variables": {"OLLAMA_HOST": "127.0.0.1:11434"}}
-    assert all(":8080" in line for line in summary.to_try("a", loopback, DISTRO))
-    assert all(":11434" in line for line in summary.to_try("a", {**WINDOWS, "expose": "none"}, DISTRO))
-    assert all(":11434" in line for line in summary.to_try("a", WINDOWS, {**DISTRO, "systemd": False}))
+    assert summary.to_try("a", loopback, DISTRO) == []
+    assert all(":11434" not in line for line in summary.to_try("a", loopback, DISTRO, CODER))
+    assert all(":11434" in line for line in summary.to_try("a", {**WINDOWS, "expose": "none"}, DISTRO, CODER))
+    assert all(":11434" in line for line in summary.to_try("a", WINDOWS, DISTRO, "not-declared-any-more"))
     assert len(summary.to_try("a", {**WINDOWS, "ollama_models": []}, None)) == 1
 
 
 def test_no_key_is_named_where_none_is_asked_for() -> None:
-    lines = summary.to_try("a", WINDOWS, {**DISTRO, "vllm_api_key": None})
-    assert lines[-1] == "curl http://a:8080/v1/models"
+    lines = summary.to_try("a", WINDOWS, {**DISTRO, "vllm_api_key": None}, CODER)
+    assert lines[1] == "curl http://a:8080/v1/models"
+    assert "VLLM_API_KEY" not in " ".join(lines)
+
+
+def test_who_has_the_card_is_told_with_the_command_that_hands_it_over() -> None:
+    assert "`python -m vengeance mode batch` gives it to vLLM" in summary.left_to_do("a", WINDOWS, DISTRO)[-1]
+    left = summary.left_to_do("a", WINDOWS, DISTRO, serving=CODER)
+    assert left[-1].startswith(f"vLLM has the card and serves {CODER}; `python -m vengeance mode interactive`")
 
 
 def test_what_is_left_for_a_person_follows_the_settings() -> None:

@@ -46,39 +46,53 @@ def what_changed(stages: Sequence[Stage]) -> Iterator[str]:
         yield from textwrap.wrap(what, _WIDTH, initial_indent=head, subsequent_indent=" " * len(head))
 
 
-def to_try(address: str, windows: Mapping[str, Any], distro: Mapping[str, Any] | None) -> list[str]:
+def to_try(
+    address: str, windows: Mapping[str, Any], distro: Mapping[str, Any] | None, serving: str | None = None
+) -> list[str]:
     """Return command lines for another machine that show that the box works.
 
     + address: where the box is reached from there
     + windows, distro: the data of both sides; None where the distro is not part of the deploy
+    + serving: profile of the vLLM server that has the card, None where Ollama has it
     """
-    return [*_ollama_lines(address, windows), *_vllm_lines(address, windows, distro)]
+    return [*_ollama_lines(address, windows, serving), *_vllm_lines(address, windows, distro, serving)]
 
 
-def _ollama_lines(address: str, settings: Mapping[str, Any]) -> Iterator[str]:
+def _ollama_lines(address: str, settings: Mapping[str, Any], serving: str | None) -> Iterator[str]:
     both = ollama_settings.in_effect(settings["ollama_machine_variables"], settings["ollama_user_variables"])
     if ollama_server.address(both.get("OLLAMA_HOST", "")).host in _LOOPBACK:
         return
     url = f"http://{_in_url(address)}:{settings['ollama_port']}"
     yield f"curl {url}/api/version"
     models = settings["ollama_models"]
-    if models:
+    # Beside a vLLM server that has the card it would compute on the processor.
+    if models and serving is None:
         # The smallest is there soonest, and fits beside what else is on the card.
         smallest = min(models, key=lambda model: model.get("size_gb") or 0)["name"]
-        asked = {"model": smallest, "messages": [{"role": "user", "content": "Hello"}]}
-        yield f"curl {url}/v1/chat/completions {_JSON} -d {shlex.quote(json.dumps(asked))}"
+        yield _chat(url, smallest)
         yield f"curl {url}/api/ps"
 
 
-def _vllm_lines(address: str, windows: Mapping[str, Any], distro: Mapping[str, Any] | None) -> Iterator[str]:
-    if distro is None or not distro["systemd"]:
+def _vllm_lines(
+    address: str, windows: Mapping[str, Any], distro: Mapping[str, Any] | None, serving: str | None
+) -> Iterator[str]:
+    if distro is None or serving not in distro["vllm_profiles"]:
         return
-    port = distro["vllm_profiles"][distro["vllm_profile"]]["port"]
-    if windows["expose"] == "none" or port not in windows["exposed_ports"]:
+    profile = distro["vllm_profiles"][serving]
+    if windows["expose"] == "none" or profile["port"] not in windows["exposed_ports"]:
         return
-    url = f"http://{_in_url(address)}:{port}"
-    key = ' -H "Authorization: Bearer $VLLM_API_KEY"' if distro["vllm_api_key"] else ""
+    url = f"http://{_in_url(address)}:{profile['port']}"
+    key = ""
+    if distro["vllm_api_key"]:
+        key = ' -H "Authorization: Bearer $VLLM_API_KEY"'
+        yield 'export VLLM_API_KEY="$(python -m vengeance key)"'
     yield f"curl{key} {url}/v1/models"
+    yield _chat(url, profile.get("served_model_name") or profile["model"], key)
+
+
+def _chat(url: str, model: str, key: str = "") -> str:
+    asked = {"model": model, "messages": [{"role": "user", "content": "Hello"}]}
+    return f"curl{key} {url}/v1/chat/completions {_JSON} -d {shlex.quote(json.dumps(asked))}"
 
 
 def left_to_do(
@@ -87,10 +101,11 @@ def left_to_do(
     distro: Mapping[str, Any] | None,
     key_expiry: str | None = None,
     changed: bool = True,
+    serving: str | None = None,
 ) -> list[str]:
     """Return sentences on what no deploy does for a person.
 
-    + address, windows, distro: as for ``to_try``
+    + address, windows, distro, serving: as for ``to_try``
     + key_expiry: when the box's key in the tailnet ends (ISO 8601), None for never or not known
     + changed: whether the deploy changed something; if not, what was told before is not told again
     """
@@ -117,7 +132,11 @@ def left_to_do(
             "Tailscale lets all machines of your tailnet reach every port of the box: restrict that with its access "
             "controls if not all of them are yours."
         )
-    if distro is not None and windows["ollama_models"]:
+    if serving is not None:
+        sentences.append(
+            f"vLLM has the card and serves {serving}; `python -m vengeance mode interactive` gives it back to Ollama."
+        )
+    elif distro is not None and windows["ollama_models"]:
         sentences.append(
             "Ollama and vLLM share one card, and Ollama has it now: `python -m vengeance mode batch` gives it to vLLM, "
             "`mode interactive` gives it back."

@@ -13,6 +13,7 @@ from pyinfra.context import host, inventory, state
 
 from vengeance.box import summary
 from vengeance.facts.tailscale import Status
+from vengeance.facts.vllm.states import States
 from vengeance.operations import reach, stage
 from vengeance.operations.refusal import refuse
 
@@ -37,6 +38,12 @@ def _stages(state: State, host: Host, other: Host | None) -> list[summary.Stage]
         summary.Stage(name, end - at, tuple(dict.fromkeys(what for where, what in changed if where == name)))
         for (_, name, at), end in zip(begun, ends, strict=True)
     ]
+
+
+def serving_in(distro: Host | None) -> str | None:
+    """Return the profile whose vLLM server runs in a distro, None where none does."""
+    states = {} if distro is None else distro.get_fact(States)
+    return next((profile for profile, one in states.items() if one == "active"), None)
 
 
 @operation()
@@ -67,15 +74,17 @@ def of_the_box(address: str | None = None) -> Generator[PyinfraCommand, None, No
     key_expiry = tailscale["key_expiry"] if tailscale else None
     windows = host.data.dict()  # type: ignore[no-untyped-call]
     inside = distro.data.dict() if distro else None  # type: ignore[no-untyped-call]
+    serving = serving_in(distro)
     done = _stages(state, host, distro)
     first, *lines = summary.what_changed(done)
     host.log_styled(first, fg="green", bold=True)
     for line in lines:
         host.log(line)
     host.log_styled("Try first, from this machine:", bold=True)
-    for line in summary.to_try(reached, windows, inside):
+    for line in summary.to_try(reached, windows, inside, serving):
         host.log(f"  {line}")
-    left = summary.left_to_do(reached, windows, inside, key_expiry, changed=any(one.changed for one in done))
+    changed = any(one.changed for one in done)
+    left = summary.left_to_do(reached, windows, inside, key_expiry, changed, serving)
     if left:
         host.log_styled("Left for you:", bold=True)
     for line in left:

@@ -18,16 +18,16 @@ from pyinfra.api.host import Host
 from pyinfra.api.operation import OperationMeta, operation
 from pyinfra.api.state import State, StateStage
 from pyinfra.context import host, inventory, state
+from pyinfra.facts.files import File
 
-from vengeance.box import modes
+from vengeance.box import modes, summary
 from vengeance.box.modes import Handover, Seen
 from vengeance.box.ollama_server import LOOPBACK, PORT
 from vengeance.box.ollama_settings import asked_at
 from vengeance.facts import tenants
 from vengeance.facts.ollama import Loaded
-from vengeance.facts.vllm import Environment
 from vengeance.facts.vllm.states import States
-from vengeance.operations import ollama, settings, stage, vllm
+from vengeance.operations import ollama, reach, settings, stage, vllm
 from vengeance.operations.ollama.waiting import looks
 from vengeance.operations.refusal import failed, refuse, refuse_all
 
@@ -128,26 +128,24 @@ def nobody_else(asked: Handover) -> Generator[PyinfraCommand, None, None]:
 
 
 @operation()
-def servable(asked: Handover, path: str, user: str, systemd: bool = True) -> Generator[PyinfraCommand, None, None]:
+def servable(asked: Handover, path: str, systemd: bool = True) -> Generator[PyinfraCommand, None, None]:
     """
     Stop the host if the server of the profile could not be started, because it is not installed; reads only.
 
     + asked: the mode, and what has to be known for it
     + path: folder of the Python environment that has vLLM
-    + user: who runs it
     + systemd: whether units can be started
 
     **Example:**
 
     .. code:: python
 
-        tenants.servable(name="The server is installed", asked=tenants.handover(), path="/opt/vllm", user="steam")
+        tenants.servable(name="The server is installed", asked=tenants.handover(), path="/home/steam/vllm-env")
     """
-    installed = host.get_fact(Environment, path=path, _su_user=user, _su_shell="/bin/sh")
     why = None
     if not systemd:
         why = "systemd does not run in it (the setting systemd is False), so no server can be started"
-    elif installed is None or "vllm" not in installed["packages"]:
+    elif not host.get_fact(File, path=f"{path}/bin/vllm"):
         why = f"vLLM is not installed in {path}: run deploys/vllm.py, or the whole deploys/vengeance.py, first"
     elif asked.profile not in host.get_fact(States):
         why = f"there is no unit of the profile {asked.profile}: run deploys/vllm.py first, which puts it there"
@@ -332,3 +330,39 @@ def as_before(
         )
         now = f"the server of {way.served} runs again"
     yield refuse(f"{host.name} did not get into mode {asked.mode}, and is where it was: {now}. {way.failure}")
+
+
+@operation()
+def told(asked: Handover, address: str | None = None) -> Generator[PyinfraCommand, None, None]:
+    """
+    Say which mode a box is in now, and what to try; reads only.
+
+    + asked: the mode, and what has to be known for it
+    + address: where others reach the box; None is its address in the tailnet, or else the one of the connection
+
+    **Example:**
+
+    .. code:: python
+
+        tenants.told(name="What the box is now", asked=tenants.handover())
+    """
+    yield from ()
+    if state.current_stage != StateStage.Execute:
+        host.noop("told when the deploy has run")
+        return
+    seen = _look(asked)
+    verdict = modes.mode_of(seen)
+    is_so = asked.mode in verdict.fits and verdict.settled
+    host.log_styled(
+        f"{host.name} is in mode {asked.mode if is_so else verdict.mode}{'' if is_so else ', but not quite'}. "
+        + " ".join(verdict.sentences),
+        fg="green" if is_so else "yellow",
+        bold=True,
+    )
+    distro = None if asked.distro is None else inventory.get_host(asked.distro)
+    windows = host.data.dict()  # type: ignore[no-untyped-call]
+    inside = None if distro is None else distro.data.dict()  # type: ignore[no-untyped-call]
+    serving = next((server.profile for server in seen.running if server.healthy), None)
+    for line in summary.to_try(reach.address(address), windows, inside, serving):
+        host.log(f"  {line}")
+    host.noop("nothing is changed by looking")
