@@ -39,6 +39,21 @@ if "wsl" in host.groups and batch:
         device=host.data.vllm_device,
     )
 
+if batch:
+    # While Ollama has the card still: nobody waits for a download.
+    stage.begins(name="Mode: the model is there")
+
+    if "wsl" in host.groups and host.data.vllm_download:
+        vllm.model(
+            name=f"The model of {asked.profile}",
+            model=profile["model"],
+            revision=profile.get("revision"),
+            hf_home=host.data.vllm_hf_home,
+            user=host.data.linux_user,
+            path=host.data.vllm_path,
+            token=host.data.vllm_hf_token,
+        )
+
 stage.begins(name="Mode: the card changes hands")
 
 if "windows" in host.groups and asked.mode != "interactive":
