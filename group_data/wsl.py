@@ -131,7 +131,8 @@ vllm_hf_home = "/home/steam/.cache/huggingface"
 # vllm_hf_token = Secret.from_environment("HF_TOKEN")
 vllm_hf_token: object = None
 
-# Environment variables of every server.
+# Environment variables of every server. What vllm_version needs in WSL is added by itself (from 0.21 on it needs some:
+# src/vengeance/box/vllm_variables.py); what is written here wins.
 #
 # VLLM_NO_USAGE_STATS               1: nothing is reported to the vLLM project
 vllm_variables = {
