@@ -26,20 +26,25 @@ def vllm_at_boot() -> list[str]:
     return ["--data", "vllm_profiles=" + json.dumps({**profiles, declared["vllm_profile"]: chosen})]
 
 
-def run_pyinfra(twin: str, *arguments: str, timeout: float = 900) -> Finished:
+def twin_environment(twin: str, vllm: str = "stand-in") -> dict[str, str]:
+    """The environment of a program that uses the inventory of a twin; ``vllm`` is ``stand-in`` or ``real``."""
+    return {**os.environ, "VENGEANCE_TWIN": twin, "VENGEANCE_TWIN_VLLM": vllm, "PYINFRA_PROGRESS": "off"}
+
+
+def run_pyinfra(twin: str, *arguments: str, timeout: float = 900, vllm: str = "stand-in") -> Finished:
     """Run pyinfra in the project's folder.
 
     + twin: name of the twin
     + arguments: those that follow the inventory
     + timeout: seconds until it is given up
+    + vllm: which one the distro gets: ``stand-in`` or ``real``
     """
     command = [sys.executable, "-m", "pyinfra", str(TWIN), *arguments]
-    environment = {**os.environ, "VENGEANCE_TWIN": twin, "PYINFRA_PROGRESS": "off"}
     # With nothing to read, so that a question fails and does not wait for ever.
     return subprocess.run(
         command,
         cwd=ROOT,
-        env=environment,
+        env=twin_environment(twin, vllm),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
