@@ -13,6 +13,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Sequence
+from functools import cache
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -34,15 +35,24 @@ WSL = inventory.group_data(ROOT / "group_data")["wsl"]
 PROFILES: dict[str, dict[str, Any]] = WSL["vllm_profiles"]
 
 
-def needs(version: str) -> None:
-    """Skip the test where a version's files cannot be had, or are too much to download by the way."""
-    if version == "0.33.0" and not os.environ.get("VENGEANCE_FULL"):
-        pytest.skip("vLLM 0.33.0 is 336 MB to download: VENGEANCE_FULL=1 asks its parser too")
+@cache
+def missing(version: str) -> str | None:
+    """Why a version's files cannot be had here; None: they lie in the cache now."""
     try:
         program.environment()
         program.files(version)
     except program.Unavailable as problem:
-        pytest.skip(f"vLLM {version} cannot be had here: {problem}")
+        return str(problem)
+    return None
+
+
+def needs(version: str) -> None:
+    """Skip the test where a version's files cannot be had, or are too much to download by the way."""
+    if version == "0.33.0" and not os.environ.get("VENGEANCE_FULL"):
+        pytest.skip("vLLM 0.33.0 is 336 MB to download: VENGEANCE_FULL=1 asks its parser too")
+    reason = missing(version)
+    if reason is not None:
+        pytest.skip(f"vLLM {version} cannot be had here: {reason}")
 
 
 def judged(version: str, command_lines: Sequence[Sequence[str]]) -> list[program.Judgement]:
