@@ -2,7 +2,7 @@
 PYTHON ?= python3
 export PYTHON
 
-.PHONY: help demo test test-full lint bench constraints vllm-flags clean
+.PHONY: help demo test test-full lint bench constraints vllm-flags lock-vllm clean
 
 help:
 	@echo "make demo         set everything up, then build the whole box on its twin"
@@ -11,6 +11,7 @@ help:
 	@echo "make lint         only ruff, mypy and the PowerShell checker"
 	@echo "make bench        the figures of the wire, beside pywinrm's and Ansible's"
 	@echo "make constraints  renew constraints.txt"
+	@echo "make lock-vllm    renew locks/: what the box installs for vLLM, with hashes (VLLM=0.15.1 names another)"
 	@echo "make vllm-flags   renew the tables of vLLM's flags from its own parser (VERSION=0.32.0 for one; downloads 500 MB)"
 	@echo "make clean        stop the twins of this checkout and remove .venv and build leftovers"
 
@@ -34,6 +35,10 @@ bench:
 constraints:
 	@bash scripts/setup.sh python
 	@.venv/bin/python scripts/constraints.py
+
+lock-vllm:
+	@bash scripts/setup.sh python
+	@.venv/bin/python scripts/lock_vllm.py $(if $(VLLM),--version $(VLLM))
 
 vllm-flags:
 	@bash scripts/setup.sh python
