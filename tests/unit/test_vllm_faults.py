@@ -231,6 +231,7 @@ TEXTS = [
         "the variables are not there",
         "deploys/vllm.py",
     ),
+    (UNIT + "Failed to run 'start-pre' task: No such file or directory", "the variables are not there", "key of the box"),
     ("OSError: [Errno 98] Address already in use", "port taken", "ss -ltnp 'sport = :8080'"),
     ("OSError: [Errno 98] error while attempting to bind on address ('0.0.0.0', 8080)", "port taken", "ss -ltnp"),
     ("OSError: [Errno 99] Cannot assign requested address", "no such address", "127.0.0.1"),

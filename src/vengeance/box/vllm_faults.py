@@ -172,9 +172,7 @@ def _less_resident(match: re.Match[str], settings: Settings) -> str:
 
 def _port(match: re.Match[str], settings: Settings) -> str:
     port = settings.port if settings.port is not None else "PORT"
-    return (
-        f"see who has it, in the distro: ss -ltnp 'sport = :{port}', and end it; or another port for it"
-    )
+    return f"see who has it, in the distro: ss -ltnp 'sport = :{port}', and end it; or another port for it"
 
 
 def _model(settings: Settings) -> str:
@@ -384,7 +382,7 @@ _RULES = (
     ),
     _rule(
         "the variables are not there",
-        r".*Failed to load environment files.*",
+        r".*(?:Failed to load environment files|Failed to run 'start(?:-pre)?' task: No such file).*",
         f"{_DEPLOY} writes them, and the key of the box",
     ),
     _rule(

@@ -11,11 +11,17 @@ from pyinfra.api.facts import FactBase
 # https://www.freedesktop.org/software/systemd/man/latest/systemd.journal-fields.html (MESSAGE_ID=), sd-messages.h
 # (SD_MESSAGE_UNIT_STARTING). What was written before it belongs to an earlier start.
 _READ = """\
-unit=$1 lines=$2
-last=$(journalctl --quiet --no-pager --output json --lines 1 \
+unit=$1 lines=$2 after=$3
+journalctl --sync 2>/dev/null
+if [ -n "$after" ]; then
+  from=--after-cursor=$after
+else
+  last=$(journalctl --quiet --no-pager --output json --lines 1 \
   MESSAGE_ID=7d4958e842da4a758f6c1cdc7b36dcc5 UNIT="$unit" 2>/dev/null)
-cursor=$(printf '%s' "$last" | sed -n 's/.*"__CURSOR" *: *"\\([^"]*\\)".*/\\1/p')
-journalctl --quiet --no-pager --output cat ${cursor:+"--cursor=$cursor"} --unit "$unit" 2>/dev/null |
+  cursor=$(printf '%s' "$last" | sed -n 's/.*"__CURSOR" *: *"\\([^"]*\\)".*/\\1/p')
+  from=${cursor:+--cursor=$cursor}
+fi
+journalctl --quiet --no-pager --output cat ${from:+"$from"} --unit "$unit" 2>/dev/null |
   tail -n "$lines"
 """
 
@@ -37,18 +43,20 @@ def masked(line: str) -> str:
 
 
 class Journal(FactBase[list[str]]):
-    """Returns the last lines that a unit and systemd about it have written since its last start, secrets masked.
+    """Returns the last lines that a unit, and systemd about it, have written since a start, secrets masked.
 
     + unit: its name
     + lines: how many at most
+    + after: cursor of the journal, for what was written after it; None for since its last start
 
     .. code:: python
 
         ["Starting vLLM server ...", "(APIServer pid=99) INFO ... vLLM API server version 0.15.1"]
     """
 
-    def command(self, unit: str, lines: int = 400) -> StringCommand:
-        return StringCommand("sh -c", QuoteString(_READ), "sh", QuoteString(unit), str(int(lines)))
+    def command(self, unit: str, lines: int = 400, after: str | None = None) -> StringCommand:
+        words = (QuoteString(word) for word in (_READ, "sh", unit, str(int(lines)), after or ""))
+        return StringCommand("sh -c", *words)
 
     @staticmethod
     def default() -> list[str]:

@@ -29,13 +29,24 @@ _SHOWN_LINES_BESIDE_A_FAULT = 5
 # A start counts against StartLimitBurst whoever asked for it, so the sixth change within an hour would not start.
 # "activating" is what systemd says of a server that died and waits for its restart: that is no start either, and
 # nobody would notice what comes of it; so a server that does not come to answer is stopped.
+# Whoever else has the port might answer /health too, so it must be free before the start: curl ends with 7 then. The
+# other servers of ours are stopped before that, as the start would do.
 _START = """\
-unit=$1 port=$2 left=$3 note=$4 fingerprint=$5
+unit=$1 port=$2 left=$3 note=$4 fingerprint=$5; shift 5
 tell() { journalctl --no-pager --quiet --lines 1 --output cat --unit "$unit"; }
 if [ "$(cat -- "$note" 2>/dev/null)" != "$fingerprint" ] || ! systemctl is-active --quiet -- "$unit"; then
-  systemctl stop -- "$unit" || exit 1
+  systemctl stop -- "$unit" "$@" || { echo "not started"; exit 1; }
   systemctl reset-failed -- "$unit" 2>/dev/null
-  install -m 600 /dev/null "$note.new" && echo "$fingerprint" > "$note.new" && mv -- "$note.new" "$note" || exit 1
+  install -m 600 /dev/null "$note.new" && echo "$fingerprint" > "$note.new" && mv -- "$note.new" "$note" ||
+    { echo "not started"; exit 1; }
+  curl -s --noproxy '*' --max-time 5 -o /dev/null "http://127.0.0.1:$port/"
+  if [ "$?" != 7 ]; then
+    echo "OSError: [Errno 98] Address already in use: port $port, by another program than a server of ours" >&2
+    if command -v ss >/dev/null; then ss -Hltnp "sport = :$port" >&2; fi
+    echo "not started"
+    exit 2
+  fi
+  journalctl --quiet --no-pager --lines 0 --show-cursor
   systemctl start -- "$unit" || { systemctl stop -- "$unit"; exit 3; }
 fi
 said=0
@@ -87,15 +98,26 @@ def start_server(
     state: State, host: Host, profile: Profile, fingerprint: str, timeout: int, known: vllm_faults.Settings
 ) -> bool:
     """Start a server and wait until it answers; one that does not is stopped, and its log is explained."""
-    words = [profile.unit, str(profile.port), str(timeout), started_with_file(profile.name), fingerprint]
+    others = [unit for unit in host.get_fact(Units) if unit != profile.unit]
+    words = [profile.unit, str(profile.port), str(timeout), started_with_file(profile.name), fingerprint, *others]
     succeeded, output = host.run_shell_command(
         LongCommand("sh -c", QuoteString(_START), "sh", *(QuoteString(word) for word in words))
     )
     if succeeded:
         return True
-    log = host.get_fact(Journal, unit=profile.unit)
+    log = _log(host, profile.unit, output.stdout_lines)
     faults = vllm_faults.explain("\n".join([*log, *output.stderr_lines]), known)
     return failed(host, *not_running(host.name, profile, log, faults, timeout))
+
+
+def _log(host: Host, unit: str, said: Sequence[str]) -> list[str]:
+    """What was written since the start that failed; nothing where it did not come to a start."""
+    if "not started" in said:
+        return []
+    cursor = next((line for line in said if line.startswith("-- cursor: ")), None)
+    after = None if cursor is None else cursor.removeprefix("-- cursor: ").strip()
+    log: list[str] = host.get_fact(Journal, unit=unit, after=after)
+    return log
 
 
 def not_running(
@@ -114,8 +136,10 @@ def not_running(
         told += [f"{fault.name}: {fault.evidence}", f"  -> {fault.mend}"]
     if not faults:
         told.append("Its log names no fault that is known here.")
+    if not log:
+        return told
     told += [f"The end of its log (all of it, in the distro: journalctl -u {profile.unit}):"]
-    return [*told, *(f"  {line}" for line in log[-shown:] or ["(empty)"])]
+    return [*told, *(f"  {line}" for line in log[-shown:])]
 
 
 @operation()
