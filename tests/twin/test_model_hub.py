@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import struct
-import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,9 +12,10 @@ from typing import Any
 import pytest
 
 from tests.twin.hub_client import HubClient, hub_client
+from vengeance.box import model_config
 from vengeance.twin.distro.settings import cache_folder
 from vengeance.twin.vendors.hub import TOKEN, TOKEN_WITHOUT_GATED, TOKEN_WITHOUT_LICENCE
-from vengeance.twin.vendors.hub_models import LLAMA, MISTRAL, QWEN, SHAPES, shards, tensors
+from vengeance.twin.vendors.hub_models import LLAMA, MISTRAL, QWEN, SHAPES, Shape, shards, tensors
 from vengeance.twin.vendors.site import WebFault
 from vengeance.twin.vllm_stand_in.library import library
 
@@ -40,7 +40,8 @@ except HfHubHTTPError as error:
 def client(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[HubClient]:
     other = None
     if request.param == OF_VLLM_0_15:
-        wheels = library(cache_folder(), "{}.{}".format(*sys.version_info))
+        # Those of the twin's distro; the one that is taken of them is for every Python.
+        wheels = library(cache_folder(), "3.11")
         other = tmp_path / "library"
         with zipfile.ZipFile(next(wheels.glob("huggingface_hub-*.whl"))) as wheel:
             wheel.extractall(other)
@@ -129,11 +130,26 @@ def test_a_fault_of_the_web_hits_a_file_that_is_long_enough_for_it(client: HubCl
 
 def test_the_figures_of_a_model_are_its_own() -> None:
     sizes = {shape.name: sum(tensor.size for tensor in tensors(shape.config)) for shape in SHAPES}
-    # Of the index of the real one: https://huggingface.co/docs/transformers/models
+    # As the index of the real one says: https://huggingface.co/docs/transformers/models
     assert sizes[LLAMA.name] == 16_060_522_496
     # The three shards have 14,234,370,648 bytes together, their headers among them.
     assert 0 < 14_234_370_648 - sizes[MISTRAL.name] < 200_000
     assert [len(shards(shape)) for shape in SHAPES] == [5, 4, 3]
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.name)
+def test_the_planner_counts_the_same_of_a_model_as_its_index_says(shape: Shape) -> None:
+    shipped = model_config.shipped_as(shape.name)
+    assert shipped is not None
+    there = model_config.read(shape.config)
+    assert (there.layers, there.kv_heads, there.head_dim) == (
+        shipped.config.layers,
+        shipped.config.kv_heads,
+        shipped.config.head_dim,
+    )
+    assert there.quantization == shipped.config.quantization
+    total = sum(tensor.size for tensor in tensors(shape.config))
+    assert model_config.weight_bytes(there) == pytest.approx(total, rel=0.001)
 
 
 def test_a_shard_is_a_valid_file_of_tensors(tmp_path: Path) -> None:

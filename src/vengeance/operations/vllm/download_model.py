@@ -16,6 +16,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 import sys
 import threading
@@ -102,6 +103,8 @@ def prepare(home: str) -> None:
     os.environ["HF_HUB_DISABLE_XET"] = "1"
     os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+    # Its remarks on a cut show the link, which is signed. What there is to say is said here.
+    os.environ["HF_HUB_VERBOSITY"] = "error"
     if os.path.isfile(SYSTEM_CERTIFICATES):
         # What the distro believes, as for apt: the library's own list has no authority of one's own network.
         os.environ.setdefault("REQUESTS_CA_BUNDLE", SYSTEM_CERTIFICATES)
@@ -147,10 +150,10 @@ def passing(error: BaseException) -> bool:
 
 
 def said_by(error: BaseException) -> str:
-    """What the hub says of it, else the error's own first line."""
+    """What the hub says of it, else the error's own first line; without the signatures of links."""
     told = getattr(error, "server_message", None)
     lines = [line.strip() for line in str(told or error).splitlines() if line.strip()]
-    return lines[0].rstrip(".") if lines else type(error).__name__
+    return re.sub(r"(https?://[^\s?'\"]+)\?[^\s'\"]*", r"\1", lines[0]).rstrip(".") if lines else type(error).__name__
 
 
 class Hub:
@@ -380,7 +383,9 @@ def transfer(hub: Hub, commit: str, wanted: Wanted, rest: str) -> None:
             os.unlink(rest)
             before = 0
         same_host = urlsplit(about.location).netloc == urlsplit(url).netloc
-        headers = build_hf_headers(token=hub.token or False) if same_host else build_hf_headers(token=False)
+        # A signed link takes no token besides; packed bytes could not be gone on with.
+        token = hub.token if same_host else None
+        headers = {**build_hf_headers(token=token or False), "Accept-Encoding": "identity"}
         try:
             with open(rest, "ab") as file:
                 http_get(about.location, file, resume_size=before, headers=headers, expected_size=wanted.size)

@@ -86,7 +86,7 @@ def model(
     pending = [*_own_folder(hf_home, user, found), *_put_token(secret, hf_home, user, found)]
     yield from pending
     if not found["complete"]:
-        _report(model, revision, found)
+        _report(model, revision, hf_home, found)
         reserve = str(int(reserve_gb * 1e9))
         words = [QuoteString(word) for word in (hf_home, model, revision or "", reserve)]
         program = _DOWNLOAD.read_text(encoding="utf-8")
@@ -119,12 +119,12 @@ def revealed_token(token: Secret | None) -> str | None:
     return text
 
 
-def _report(model: str, revision: str | None, found: ModelState) -> None:
+def _report(model: str, revision: str | None, hf_home: str, found: ModelState) -> None:
     if found["faulty"]:
         shown = ", ".join(found["faulty"][:3]) + (", ..." if len(found["faulty"]) > 3 else "")
         host.log(f"model {model}: {len(found['faulty'])} files are missing or short ({shown}) -> fetched anew")
     else:
-        host.log(f"model {model}: (not complete) -> complete at {revision or 'main'}, in {found['place']}")
+        host.log(f"model {model}: (not complete) -> complete at {revision or 'main'}, in {hf_home}")
 
 
 def _own_folder(hf_home: str, user: str, found: ModelState) -> Generator[PyinfraCommand, None, None]:
