@@ -1,8 +1,8 @@
 """Which ports of the box others reach, and how: rules of the firewall, and what is forwarded to 127.0.0.1."""
 
-from pyinfra import host
+from pyinfra import host, inventory
 
-from vengeance.operations import settings, tailscale, windows
+from vengeance.operations import settings, stage, tailscale, vllm, windows
 
 settings.check_host()
 
@@ -15,6 +15,14 @@ if "windows" in host.groups:
         listener="ollama.exe",
         remove_blocks=True,
     )
+
+    if host.data.expose != "none":
+        distros = [each for each in inventory.get_group("wsl", default=[]) if stage.same_machine(host, each)]
+        vllm.guarded(
+            name="Whoever reaches a vLLM server needs its key",
+            ports=list(host.data.exposed_ports),
+            unguarded=vllm.ports_without_key(each.data.dict() for each in distros),
+        )
 
     # What was chosen before and is no longer goes first: one port cannot lead two ways.
     for port, what in host.data.exposed_ports.items():

@@ -33,17 +33,18 @@ if "wsl" in host.groups:
     if host.data.vllm_api_key == "generated":
         vllm.generated_key(name="API key of the vLLM servers")
 
-    if host.data.vllm_download:
-        chosen = host.data.vllm_profiles[host.data.vllm_profile]
-        vllm.model(
-            name=f"The model of {host.data.vllm_profile}",
-            model=chosen["model"],
-            revision=chosen.get("revision"),
-            hf_home=host.data.vllm_hf_home,
-            user=host.data.linux_user,
-            path=host.data.vllm_path,
-            token=host.data.vllm_hf_token,
-        )
+    # Of the others it is downloaded when mode batch is asked for them.
+    for profile, fields in host.data.vllm_profiles.items():
+        if host.data.vllm_download and (profile == host.data.vllm_profile or fields.get("enabled")):
+            vllm.model(
+                name=f"The model of {profile}",
+                model=fields["model"],
+                revision=fields.get("revision"),
+                hf_home=host.data.vllm_hf_home,
+                user=host.data.linux_user,
+                path=host.data.vllm_path,
+                token=host.data.vllm_hf_token,
+            )
 
     for profile, fields in host.data.vllm_profiles.items():
         vllm.server(
@@ -57,6 +58,7 @@ if "wsl" in host.groups:
             variables=host.data.vllm_variables,
             api_key=host.data.vllm_api_key,
             hf_home=host.data.vllm_hf_home,
+            offline=host.data.vllm_download,
             device=host.data.vllm_device,
             systemd=host.data.systemd,
             start_timeout=host.data.vllm_start_timeout,

@@ -100,6 +100,18 @@ def test_it_is_removed_where_another_one_is_declared() -> None:
     assert run_operation(vllm.generated_key, {api_key.KeyFile: "absent"}, present=False).commands == []
 
 
+def test_who_opens_a_server_without_a_key_is_warned_and_the_deploy_goes_on() -> None:
+    profiles = {"a": {"port": 8080}, "b": {"port": 8081}}
+    without = vllm.ports_without_key([{"vllm_api_key": None, "vllm_profiles": profiles}])
+    assert without == {8080, 8081}
+    run = run_operation(vllm.guarded, {}, ports=[8080], unguarded=without)
+    assert run.commands == []
+    assert len(run.logged) == 1
+    assert "port 8080 answers everybody in the tailnet, without a key" in run.logged[0]
+    keyed = vllm.ports_without_key([{"vllm_api_key": "generated", "vllm_profiles": profiles}])
+    assert run_operation(vllm.guarded, {}, ports=[8080], unguarded=keyed).logged == []
+
+
 # --- python -m vengeance key --------------------------------------------------------------------------------
 
 

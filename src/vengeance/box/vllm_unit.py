@@ -40,7 +40,7 @@ def models(variables: Mapping[str, str]) -> tuple[str | None, bool]:
     misread.
     """
     home = variables.get("HF_HOME", "").rstrip("/")
-    offline = variables.get("HF_HUB_OFFLINE", "1").upper() in ("1", "ON", "YES", "TRUE")
+    offline = variables.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
     return (checked(home) if _hidden(home) else None), not offline
 
 

@@ -1,6 +1,6 @@
 """A server of vLLM in a given state: ``--data settings=... profiles=... deed=server|running|stopped``."""
 
-from pyinfra import host
+from pyinfra.context import host
 
 from vengeance.operations import vllm
 

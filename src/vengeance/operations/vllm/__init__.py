@@ -1,6 +1,6 @@
 """Operations for vLLM in a distro: its Python environment, its servers as systemd units, and how they run."""
 
-from vengeance.operations.vllm.api_key import generated_key
+from vengeance.operations.vllm.api_key import generated_key, guarded, ports_without_key
 from vengeance.operations.vllm.budget import fits
 from vengeance.operations.vllm.environment import USER, check_place, environment
 from vengeance.operations.vllm.model import model, revealed_token
@@ -13,9 +13,11 @@ __all__ = [
     "environment",
     "fits",
     "generated_key",
+    "guarded",
     "healthy",
     "model",
     "no_other_servers",
+    "ports_without_key",
     "revealed",
     "revealed_token",
     "running",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterable, Mapping
+from typing import Any
 
+from pyinfra import logger
 from pyinfra.api.command import PyinfraCommand, QuoteString, StringCommand
 from pyinfra.api.operation import operation
 from pyinfra.context import host
@@ -53,3 +55,42 @@ def generated_key(present: bool = True) -> Generator[PyinfraCommand, None, None]
     was = {"absent": "(not there)", "open": "open to others", "wrong": "without a key"}[found]
     host.log(f"{file}: {was} -> with a new key, which `python -m vengeance key` shows")
     yield StringCommand("sh -c", QuoteString(_MAKE), "sh", QuoteString(FOLDER), QuoteString(file))
+
+
+def ports_without_key(distros: Iterable[Mapping[str, Any]]) -> set[int]:
+    """Return the ports of the vLLM servers that answer whoever asks.
+
+    + distros: the settings of hosts in the group ``wsl``
+    """
+    return {
+        fields["port"]
+        for settings in distros
+        if settings["vllm_api_key"] is None
+        for fields in settings["vllm_profiles"].values()
+    }
+
+
+@operation()
+def guarded(ports: Iterable[int], unguarded: Iterable[int]) -> Generator[PyinfraCommand, None, None]:
+    """
+    Warn of ports that others reach and whose servers ask for no key; nothing is changed.
+
+    + ports: those that are exposed
+    + unguarded: those of servers without a key
+
+    With a key, what lies under /v1 asks for it; /health, /metrics and /version answer without one.
+
+    **Example:**
+
+    .. code:: python
+
+        vllm.guarded(name="Whoever reaches vLLM needs a key", ports=[8080], unguarded=[])
+    """
+    yield from ()
+    for port in sorted(set(ports) & set(unguarded)):
+        host.log(
+            f"port {port} answers everybody in the tailnet, without a key: vllm_api_key is None in group_data/wsl.py; "
+            "'generated' has the box make one",
+            logger.warning,
+        )
+    host.noop("the keys have been looked at")

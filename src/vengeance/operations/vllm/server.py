@@ -49,6 +49,7 @@ def server(
     variables: dict[str, str] | None = None,
     api_key: Secret | str | None = None,
     hf_home: str | None = None,
+    offline: bool = True,
     device: str = "cuda",
     systemd: bool = True,
     start_timeout: int = 900,
@@ -68,6 +69,7 @@ def server(
     + variables: environment variables of the server; those of the profile win
     + api_key: the key that clients must send, as a Secret; ``generated``: the one of ``vllm.generated_key``
     + hf_home: folder that models are kept in (HF_HOME)
+    + offline: whether models are downloaded beforehand; False lets the server fetch what it lacks by itself
     + device: what it computes on: ``cuda`` is the card of the box
     + systemd: whether units can be started; False only installs them
     + start_timeout: seconds until a started server must answer /health, loading the model included
@@ -93,7 +95,8 @@ def server(
     """
     check_place(path, user)
     declared = checked(lambda: vllm_profiles.parse(profile, settings, version))
-    shared = {**({"HF_HOME": hf_home} if hf_home else {}), **(variables or {})}
+    hub = {"HF_HUB_OFFLINE": "1" if offline else "0", **({"HF_HOME": hf_home} if hf_home else {})}
+    shared = {**hub, **(variables or {})}
     plain = vllm_profiles.environment(declared, shared, version, device)
     for remark in vllm_profiles.remarks(declared, shared, version):
         host.log(f"{profile}: {remark}", logger.warning)
