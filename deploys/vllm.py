@@ -2,7 +2,7 @@
 
 from pyinfra import host
 
-from vengeance.operations import debian, settings, vllm
+from vengeance.operations import cuda, debian, settings, vllm
 
 settings.check_host()
 
@@ -26,7 +26,11 @@ if "wsl" in host.groups:
         user=host.data.linux_user,
         python=host.data.vllm_python,
         package=host.data.vllm_package,
+        installer=host.data.vllm_installer,
+        lock=host.data.vllm_lock,
+        constraints=host.data.vllm_constraints,
         pip_arguments=host.data.vllm_pip_arguments,
+        size_gb=host.data.vllm_size_gb,
     )
 
     # Before the servers that ask for it; taken away after those that asked for it do so no more.
@@ -69,6 +73,15 @@ if "wsl" in host.groups:
         profiles=list(host.data.vllm_profiles),
         systemd=host.data.systemd,
     )
+
+    # Each unit is made from the same template; what one sees of the card, the others do.
+    if host.data.systemd:
+        cuda.visible_to(
+            name="The servers see the card",
+            unit=f"vllm-{host.data.vllm_profile}.service",
+            path=host.data.vllm_path,
+            device=host.data.vllm_device,
+        )
 
     if host.data.vllm_api_key != "generated":
         vllm.generated_key(name="No API key that the box has made", present=False)

@@ -24,21 +24,36 @@ cuda_toolkit_version = "12-4"
 cuda_toolkit = True
 
 # Debian packages that vLLM needs: venv to make its environment, gcc and Python.h for Triton, curl to ask for health.
-vllm_system_packages = ["ca-certificates", "curl", "gcc", "python3-dev", "python3-venv"]
+vllm_system_packages = ["ca-certificates", "curl", "gcc", "python3.12-dev", "python3.12-venv"]
 
 # Folder of vLLM's Python environment, on the distro's own disk: /mnt/c is many times slower.
 vllm_path = "/home/steam/vllm-env"
 
-# The Python it is made from. vLLM 0.15.1 takes 3.10 to 3.13; Ubuntu 24.04 has 3.12.
-vllm_python = "python3"
+# The Python it is made from. vLLM 0.15.1 takes 3.10 to 3.13; Ubuntu 24.04 has 3.12, and the lock is for that.
+vllm_python = "python3.12"
 
-# What pip installs. Pinned, so that a rebuild gives the same server: 0.15.1 was proved on this card.
+# What is installed. Pinned, so that a rebuild gives the same server: 0.15.1 was proved on this card.
 vllm_package = "vllm==0.15.1"
 
 # The version that vLLM's flags are checked for.
 vllm_version = "0.15.1"
 
-# Further arguments of pip, such as ["--index-url", "https://..."]. No secrets: they stand in the process list.
+# File with the version and the hashes of every package that belongs to vllm_package, relative to this folder's parent;
+# nothing else is installed then. `make lock-vllm VLLM=0.16.0` makes another. None: vllm_package with whatever it asks
+# for, in the newest versions that fit.
+vllm_lock: str | None = "locks/vllm-0.15.1-python3.12.txt"
+
+# Without a lock: file with constraints (https://pip.pypa.io/en/stable/user_guide/#constraints-files). Default None.
+vllm_constraints: str | None = None
+
+# Who installs: "pip", or "uv", which is faster, needs less room, and is itself installed by pip, in a version of ours.
+vllm_installer = "pip"
+
+# GB (10^9 bytes) of all packages as they come and as they lie there, measured with 0.15.1. Twice the first (once with
+# uv) and the second must be free, and 1 GB more, or nothing is begun.
+vllm_size_gb = {"download": 5.0, "installed": 9.8}
+
+# Further arguments of pip and uv, as ["--index-url", "https://..."]. No secrets: they stand in the process list.
 vllm_pip_arguments: list[str] = []
 
 # --- What vLLM serves ----------------------------------------------------------------------------------------------

@@ -44,8 +44,11 @@ _hashes = {
 _stand_in = {
     # No compiler: nothing on the twin needs one, and it is 150 MB.
     "vllm_system_packages": ["ca-certificates", "curl", "python3-venv"],
-    # The stand-in lies in a folder that the twin's pip knows. Nothing is downloaded.
+    # The stand-in lies in a folder that the twin's pip knows. Nothing is downloaded, and its hash is not that of vLLM.
     "vllm_pip_arguments": ["--no-index"],
+    "vllm_python": "python3",
+    "vllm_lock": None,
+    "vllm_size_gb": {"download": 0.01, "installed": 0.1},
     "vllm_start_timeout": 120,
 }
 _wanted = os.environ.get("VENGEANCE_TWIN_VLLM") or "stand-in"

@@ -120,8 +120,14 @@ def test_the_settings_as_shipped_pass_the_check_that_every_deploy_begins_with() 
         ({"vllm_version": "0.22.0"}, "vllm==0.15.1 is installed, and vllm_version has the flags checked for 0.22.0"),
         ({"vllm_api_key": "sk-plain"}, "vllm_api_key: it is 'generated', None, or a Secret"),
         ({"vllm_api_key": Secret.from_environment("NOT_SET_HERE")}, "NOT_SET_HERE is not set"),
-        ({"vllm_hf_home": "models"}, "vllm_hf_home is the full path"),
+        ({"vllm_hf_home": "models"}, "vllm_hf_home: 'models' is no full path of a folder"),
         ({"vllm_start_timeout": 0}, "vllm_start_timeout is a number of seconds, not 0"),
+        ({"vllm_lock": "locks/none.txt"}, "vllm_lock: locks/none.txt cannot be read .*No such file"),
+        ({"vllm_package": "vllm==0.15", "vllm_version": "0.15"}, "vllm_lock: locks/.* has vllm 0.15.1, and vllm==0.15"),
+        ({"vllm_python": "python3.11"}, "is for Python 3.12, and the environment is made from python3.11"),
+        ({"vllm_lock": None, "vllm_constraints": "none.txt"}, "none.txt cannot be read"),
+        ({"vllm_installer": "conda"}, "vllm_installer is 'pip' or 'uv', not 'conda'"),
+        ({"vllm_size_gb": {"download": 5}}, "vllm_size_gb has GB for 'download' and for 'installed'"),
     ],
 )
 def test_a_wrong_setting_of_the_distro_is_found_before_anything_is_done(

@@ -22,6 +22,7 @@ from vengeance.box import (
     ollama_environment,
     python_packages,
     systemd_unit,
+    vllm_environment,
     vllm_profiles,
     windows_settings,
     wsl_conf,
@@ -29,6 +30,7 @@ from vengeance.box import (
 from vengeance.connectors.settings import winrm_data_meta
 from vengeance.connectors.wsl import wsl_data_meta
 from vengeance.operations.vllm import USER, revealed, revealed_token
+from vengeance.operations.vllm.installation import text_of
 from vengeance.operations.windows import check_variables
 from vengeance.operations.wsl import check_distro
 from vengeance.secret import Secret
@@ -83,6 +85,10 @@ _WSL: dict[str, Any] = {
     "vllm_python": str,
     "vllm_package": str,
     "vllm_version": str,
+    "vllm_lock": str | None,
+    "vllm_constraints": str | None,
+    "vllm_installer": str,
+    "vllm_size_gb": dict[str, float],
     "vllm_pip_arguments": list[str],
     "vllm_profiles": dict[str, dict[str, object]],
     "vllm_profile": str,
@@ -264,6 +270,7 @@ def _wsl(settings: Mapping[str, Any]) -> Iterator[str]:
         "wsl_conf": lambda: wsl_conf.check(settings["wsl_conf"]),
         "cuda_toolkit_version": lambda: cuda.toolkit_package(settings["cuda_toolkit_version"]),
         "vllm_package": lambda: _package(settings["vllm_package"], settings["vllm_version"]),
+        "vllm_lock": lambda: _lock(settings),
         "vllm_profiles": lambda: vllm_profiles.check(settings["vllm_profiles"], settings["vllm_version"]),
         "vllm_profile": lambda: vllm_profiles.check_chosen(settings["vllm_profile"], settings["vllm_profiles"]),
         "vllm_variables": lambda: systemd_unit.variables(settings["vllm_variables"]),
@@ -280,10 +287,24 @@ def _wsl(settings: Mapping[str, Any]) -> Iterator[str]:
             one()
         except ValueError as error:
             yield f"{name}: {str(error).rstrip('.')}."
+    if settings["vllm_installer"] not in ("pip", "uv"):
+        yield f"vllm_installer is 'pip' or 'uv', not {settings['vllm_installer']!r}."
+    if set(settings["vllm_size_gb"]) != {"download", "installed"} or min(settings["vllm_size_gb"].values()) < 0:
+        yield f"vllm_size_gb has GB for 'download' and for 'installed', and is {settings['vllm_size_gb']}."
     if settings["vllm_device"] not in ("cuda", "cpu"):
         yield f"vllm_device is 'cuda' or 'cpu', not {settings['vllm_device']!r}."
     if settings["vllm_start_timeout"] < 1:
         yield f"vllm_start_timeout is a number of seconds, not {settings['vllm_start_timeout']}."
+
+
+def _lock(settings: Mapping[str, Any]) -> None:
+    file = settings["vllm_lock"]
+    if file is not None:
+        requirement = python_packages.parse_requirement(settings["vllm_package"])
+        lock = vllm_environment.parse_lock(text_of(file), file)
+        vllm_environment.check_lock(lock, requirement, settings["vllm_python"], file)
+    if settings["vllm_constraints"] is not None:
+        text_of(settings["vllm_constraints"])
 
 
 def _models(settings: Mapping[str, Any]) -> None:

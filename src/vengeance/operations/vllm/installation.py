@@ -12,7 +12,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from pyinfra import logger
 from pyinfra.api.command import FileUploadCommand, PyinfraCommand, QuoteString, StringCommand
-from pyinfra.context import host, state
+from pyinfra.context import ctx_state, host, state
 
 from vengeance import programs
 from vengeance.box import python_packages
@@ -53,14 +53,19 @@ class Sources:
         Raises ValueError for one that cannot be read, and for a lock of something else.
         """
         if lock is None:
-            return cls(None, None if constraints is None else _text(constraints), arguments)
-        parsed = box.parse_lock(_text(lock), lock)
+            return cls(None, None if constraints is None else text_of(constraints), arguments)
+        parsed = box.parse_lock(text_of(lock), lock)
         box.check_lock(parsed, requirement, python, lock)
         return cls(parsed, None, arguments)
 
 
-def _text(file: str) -> str:
-    place = Path(state.cwd or ".", file)
+def text_of(file: str) -> str:
+    """Return the text of a file, relative to the folder that pyinfra runs in.
+
+    Raises ValueError for one that cannot be read.
+    """
+    folder = state.cwd if ctx_state.isset() else None  # type: ignore[no-untyped-call]
+    place = Path(folder or ".", file)
     try:
         return place.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -203,7 +208,7 @@ class Installation:
         if locked or installer == "uv":
             # A pip that tells how far it is, and uv, in versions and with hashes of our own.
             tools = ["pip", "uv"] if installer == "uv" else ["pip"]
-            text = _text(INSTALLERS_LOCK)
+            text = text_of(INSTALLERS_LOCK)
             pip = box.parse_lock(text, INSTALLERS_LOCK).pins["pip"]
             yield self._put(box.INSTALLERS, box.part_of(text, tools))
             pinned = ["--require-hashes", "--no-deps", "-r", f"{self.path}/{box.INSTALLERS}"]

@@ -60,7 +60,10 @@ def group_data() -> dict[str, object]:
     return {
         # libnuma is all that the processor's build needs of the system; it compiles nothing.
         "vllm_system_packages": ["ca-certificates", "curl", "libnuma1", "python3-venv"],
+        "vllm_python": "python3",
         "vllm_package": f"vllm=={VERSION}",
+        "vllm_lock": None,
+        "vllm_size_gb": {"download": 0.6, "installed": 2.5},
         "vllm_version": VERSION,
         "vllm_pip_arguments": pip_arguments(pip_settings()),
         "vllm_device": "cpu",
