@@ -5,7 +5,8 @@
 The same two hosts as in home.py. What differs from the real box is the data below and nothing else: the deploys do not
 know about the twin. VENGEANCE_TWIN names another twin than the one that `python -m vengeance.twin` means.
 VENGEANCE_TWIN_VLLM=real installs a real vLLM that computes on the processor and serves a model of one sentence: two
-minutes and 3 GB of disk. Without it there is a stand-in, which has vLLM's flags and answers, and computes nothing.
+minutes and 3 GB of disk. The twin stays with it until it is told VENGEANCE_TWIN_VLLM=stand-in: one that has vLLM's flags
+and answers and computes nothing, with which every twin begins.
 """
 
 import os
@@ -27,6 +28,7 @@ def _say(sentence: str) -> None:
 try:
     _twin = Twin(os.environ.get("VENGEANCE_TWIN") or DEFAULT_NAME)
     _status = _twin.up(on_progress=_say)
+    _vllm = vllm_cpu.choice(_twin.folder)
 except (TwinError, ValueError, OSError) as _error:
     # pyinfra prints its own errors as a sentence, and a traceback of all others.
     raise InventoryError(str(_error)) from None
@@ -51,9 +53,6 @@ _stand_in = {
     "vllm_size_gb": {"download": 0.01, "installed": 0.1},
     "vllm_start_timeout": 120,
 }
-_wanted = os.environ.get("VENGEANCE_TWIN_VLLM") or "stand-in"
-if _wanted not in ("stand-in", "real"):
-    raise InventoryError(f"VENGEANCE_TWIN_VLLM is {_wanted!r}: use stand-in or real, or unset it.")
 
 windows = [
     (
@@ -84,7 +83,7 @@ wsl = [
             "vllm_hf_token": Secret.of(hub.TOKEN),
             # Nor at the address of the models, which are small ones with no real weights.
             "vllm_download": _distro["vendor_repository"],
-            **(_stand_in if _wanted == "stand-in" else vllm_cpu.group_data()),
+            **(vllm_cpu.group_data() if _vllm == vllm_cpu.REAL else _stand_in),
         },
     ),
 ]

