@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import zipfile
@@ -15,15 +16,15 @@ import pytest
 
 from tests.twin.hub_client import HubClient, hub_client
 from tests.waiting import eventually
-from vengeance.facts.vllm import look_for_model
-from vengeance.operations.vllm import download_model
+from vengeance import programs
+from vengeance.programs import download_model, look_for_model
 from vengeance.twin.distro.settings import cache_folder
 from vengeance.twin.vendors.hub import TOKEN, TOKEN_WITHOUT_GATED, TOKEN_WITHOUT_LICENCE
 from vengeance.twin.vendors.hub_models import LLAMA, MISTRAL, QWEN
 from vengeance.twin.vendors.site import WebFault
 from vengeance.twin.vllm_stand_in.library import library
 
-PROGRAM = Path(download_model.__file__).read_text(encoding="utf-8")
+PROGRAM = programs.load("download_model")
 COMMIT = MISTRAL.commits[0]
 SHARD = "model-00002-of-00003.safetensors"
 LARGE = "xethub.hf.co"
@@ -310,6 +311,31 @@ def test_a_hub_that_cannot_be_reached_is_said_with_what_to_try(newest: HubClient
     said = refusal(newest)
     assert "https://huggingface.co does not give" in said
     assert f"curl -I https://huggingface.co/{MISTRAL.name}" in said
+
+
+def test_a_cut_before_the_list_is_written_costs_no_second_download(newest: HubClient) -> None:
+    assert download(newest).returncode == 0
+    Path(download_model.Store(str(newest.hf_home), MISTRAL.name).list_of(COMMIT)).unlink()
+    assert looked(newest)["complete"] is False
+    newest.hub.requests.clear()
+    assert download(newest).returncode == 0
+    assert newest.asked("GET", LARGE) == []
+    assert looked(newest)["complete"] is True
+
+
+def test_how_far_a_download_is_is_told_while_it_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(download_model, "TELL_EVERY", 0.01)
+    part = tmp_path / "part"
+    part.write_bytes(b"x" * 1_000_000)
+    files = [download_model.Wanted("a", 2_000_000, "x"), download_model.Wanted("b", 8_000_000, "y")]
+    store = download_model.Store(str(tmp_path), MISTRAL.name)
+    progress = download_model.Progress(store, files, done=2_000_000, now=str(part))
+    with progress.told():
+        part.write_bytes(b"x" * 2_500_000)
+        line = re.compile(r"4\.5 MB of 10\.0 MB, \d+\.\d MB/s, \d+ min left\n")
+        eventually(lambda: line.search(capsys.readouterr().out), "a line")
 
 
 def test_the_signature_of_a_link_is_not_told() -> None:

@@ -14,9 +14,10 @@ from pyinfra.api.exceptions import FactProcessError, OperationValueError
 from tests.unit.operation_runs import Run, run_operation
 from vengeance.box import model_store
 from vengeance.connectors.long_command import LongCommand
-from vengeance.facts.vllm import Model, look_for_model, parse_model
+from vengeance.facts.vllm import Model, parse_model
 from vengeance.facts.vllm.model import NO_MODEL
 from vengeance.operations import vllm
+from vengeance.programs import look_for_model
 from vengeance.secret import Secret
 
 QWEN = "Qwen/Qwen2.5-Coder-32B-Instruct-AWQ"

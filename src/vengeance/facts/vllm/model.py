@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TypedDict
 
 from pyinfra.api.command import QuoteString, StringCommand
@@ -11,7 +10,7 @@ from pyinfra.api.exceptions import FactProcessError
 from pyinfra.api.facts import FactBase
 from typeguard import CollectionCheckStrategy, TypeCheckError, check_type
 
-_LOOK = Path(__file__).with_name("look_for_model.py")
+from vengeance import programs
 
 
 class TokenState(TypedDict):
@@ -81,7 +80,7 @@ class Model(FactBase[ModelState]):
 
     def command(self, model: str, revision: str | None, hf_home: str, path: str) -> StringCommand:
         python = QuoteString(f"{path}/bin/python")
-        program = QuoteString(_LOOK.read_text(encoding="utf-8"))
+        program = QuoteString(programs.load("look_for_model"))
         words = [QuoteString(word) for word in (hf_home, model, revision or "")]
         return StringCommand("if [ -x", python, "]; then", python, "-I -c", program, *words, "; fi")
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Generator
 from io import StringIO
-from pathlib import Path
 
 from pyinfra import logger
 from pyinfra.api.command import FileUploadCommand, PyinfraCommand, QuoteString, StringCommand
 from pyinfra.api.operation import operation
 from pyinfra.context import host
 
+from vengeance import programs
 from vengeance.box import model_store
 from vengeance.box.downloads import size_text
 from vengeance.connectors.long_command import LongCommand
@@ -20,7 +20,6 @@ from vengeance.operations.refusal import checked, refuse
 from vengeance.operations.vllm.environment import check_place
 from vengeance.secret import Secret
 
-_DOWNLOAD = Path(__file__).with_name("download_model.py")
 # The new token comes into a closed folder and is moved from there: nobody else can read it at any time.
 _MOVE = """\
 chmod 600 "$1/vengeance/token.new" && mv -f "$1/vengeance/token.new" "$1/token" &&
@@ -89,7 +88,7 @@ def model(
         _report(model, revision, hf_home, found)
         reserve = str(int(reserve_gb * 1e9))
         words = [QuoteString(word) for word in (hf_home, model, revision or "", reserve)]
-        program = _DOWNLOAD.read_text(encoding="utf-8")
+        program = programs.load("download_model")
         python = QuoteString(f"{path}/bin/python")
         yield LongCommand(python, "-I -", *words, _stdin=program, _timeout=timeout, _su_user=user, _su_shell="/bin/sh")
         found = _look(model, revision, hf_home, path, user)
