@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -73,7 +74,10 @@ def test_the_server_was_started_with_the_flags_of_the_seed(linux: Host, settings
     command = linux.file(f"/proc/{main_process(linux)}/cmdline").content.split(b"\0")[:-1]
     words = [word.decode() for word in command]
     assert words[1:3] == [f"{settings['vllm_path']}/bin/vllm", "serve"]
-    assert words[3:] == SEED
+    # The seed took the newest; a commit is the same model next year.
+    at = words.index("--revision")
+    assert words[at + 1] == settings["vllm_profiles"][PROFILE]["revision"]
+    assert words[3:at] + words[at + 2 :] == SEED
 
 
 @pytest.mark.usefixtures("systemd")
@@ -84,6 +88,33 @@ def test_the_server_finds_the_programs_and_libraries_of_the_driver(linux: Host, 
     assert path[0] == f"{settings['vllm_path']}/bin"
     assert "/usr/lib/wsl/lib" in path
     assert variables["LD_LIBRARY_PATH"] == "/usr/lib/wsl/lib"
+
+
+@pytest.mark.usefixtures("systemd")
+def test_the_server_sees_of_the_homes_what_it_reads_alone(linux: Host, settings: dict[str, Any]) -> None:
+    home = f"/home/{settings['linux_user']}"
+    read = {settings["vllm_path"], settings["vllm_hf_home"]}
+    wanted = {path.removeprefix(f"{home}/").split("/")[0] for path in read if path.startswith(f"{home}/")}
+    seen = linux.check_output("ls -A %s", f"/proc/{main_process(linux)}/root{home}").split()
+    assert set(seen) <= wanted
+    assert Path(settings["vllm_path"]).name in seen
+    assert len(linux.check_output("ls -A %s", home).split()) > len(wanted), "there is something to hide"
+
+
+@pytest.mark.usefixtures("systemd")
+def test_the_server_may_write_to_none_of_it(linux: Host, settings: dict[str, Any]) -> None:
+    mounts = linux.file(f"/proc/{main_process(linux)}/mountinfo").content_string.splitlines()
+    # Fields: id, parent, device, root, place, options.
+    options = {line.split()[4]: line.split()[5].split(",") for line in mounts}
+    for place in ("/", "/home", settings["vllm_path"]):
+        assert "ro" in options[place]
+
+
+@pytest.mark.usefixtures("systemd")
+def test_the_card_was_looked_at_before_the_server_was_started(linux: Host) -> None:
+    started = linux.check_output("systemctl show --property ExecStartPre --value %s", UNIT)
+    assert "/usr/local/lib/vengeance/vllm-card" in started
+    assert "status=0" in started
 
 
 @pytest.mark.usefixtures("systemd")

@@ -113,6 +113,7 @@ def test_what_is_left_open_is_what_the_page_gives_reasons_for(analyze: str, inst
 def test_of_the_homes_it_sees_its_environment_and_its_models_alone() -> None:
     text = unit(hf_home="/home/steam/.cache/huggingface")
     assert values(text, "ProtectHome") == ["tmpfs"]
+    assert re.findall(r"(\S+):ro,", values(text, "TemporaryFileSystem")[0]) == list(vllm_unit.HIDDEN)
     assert values(text, "BindReadOnlyPaths") == [PATH, "-/home/steam/.cache/huggingface"]
     assert values(text, "BindPaths") == []
     assert "-/home/steam/.cache/huggingface/token" in values(text, "InaccessiblePaths")[0]
