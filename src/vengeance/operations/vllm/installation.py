@@ -190,7 +190,8 @@ class Installation:
     def _clear_caches(self) -> Generator[PyinfraCommand, None, None]:
         host.log(f"{self.path}: what the old version has compiled -> removed")
         library = QuoteString(f"{self.path}/lib")
-        yield self.as_user("find", library, "-type d -name __pycache__ -prune -exec rm -rf -- {} +")
+        # find goes back to where it was started, which may be root's.
+        yield self.as_user("cd / && find", library, "-type d -name __pycache__ -prune -exec rm -rf -- {} +")
         yield self.as_user("cd && rm -rf --", *(QuoteString(folder) for folder in _COMPILED))
 
     def install(self, installer: str, sources: Sources) -> Generator[PyinfraCommand, None, None]:
