@@ -177,6 +177,16 @@ def test_a_part_with_a_zeroed_end_is_fetched_anew(newest: HubClient) -> None:
     check_whole(newest, snapshot(newest))
 
 
+def test_what_the_library_itself_left_half_there_is_taken_away(newest: HubClient) -> None:
+    blob = blob_of(newest, SHARD)
+    blob.parent.mkdir(parents=True)
+    left = blob.with_name(f"{blob.name}.0123abcd.incomplete")
+    left.write_bytes(b"half")
+    assert download(newest).returncode == 0
+    assert not left.exists()
+    check_whole(newest, snapshot(newest))
+
+
 def test_a_file_with_other_bytes_of_the_right_length_is_found_by_the_next_download(newest: HubClient) -> None:
     assert download(newest).returncode == 0
     blob = blob_of(newest, SHARD)

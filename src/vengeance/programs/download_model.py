@@ -13,6 +13,7 @@ import contextlib
 import difflib
 import errno
 import fcntl
+import glob
 import hashlib
 import json
 import os
@@ -471,6 +472,13 @@ def is_right(store: Store, wanted: Wanted, known: dict[str, Any]) -> bool:
     return False
 
 
+def tidy(store: Store, files: list[Wanted]) -> None:
+    """Take away what a download by the library itself left when it was killed: nobody can go on with it."""
+    for one in files:
+        for left in glob.glob(f"{glob.escape(store.blob(one.etag))}.*.incomplete"):
+            os.unlink(left)
+
+
 def check_index(store: Store, commit: str, files: list[Wanted]) -> None:
     """Check that each shard which an index names is there; raises Refused."""
     names = {one.name for one in files}
@@ -546,6 +554,7 @@ def download(store: Store, revision: str, reserve: int) -> str:
         # The bytes are there, so this only makes the name.
         hub.ask(partial(hf_hub_download, store.model, one.name, revision=commit, token=hub.token or False))
     check_index(store, commit, files)
+    tidy(store, files)
     about = {
         one.name: {"size": one.size, "etag": one.etag, "modified": os.stat(store.blob(one.etag)).st_mtime_ns}
         for one in files
