@@ -68,6 +68,9 @@ if "windows" in host.groups:
     # On the way to batch there is a way back, which begins where the distro's side learns of it.
     tenants.card_free(name="The card is free", asked=asked, _ignore_errors=batch)
 
+    if asked.mode == "interactive":
+        tenants.off_the_processor(name="No model stays on the processor that vLLM drove there", asked=asked)
+
 if batch:
     stage.begins(name="Mode: vLLM starts")
 

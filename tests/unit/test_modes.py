@@ -198,6 +198,14 @@ def test_interactive_leaves_ollamas_models_where_they_are() -> None:
     assert modes.steps("images", LOADED, PROFILE)[0].startswith("take qwen2.5:32b")
 
 
+def test_what_vllm_has_crowded_out_of_the_card_leaves_the_processor_on_the_way_back() -> None:
+    crowded = replace(BATCH, models={"qwen2.5:3b": 0})
+    last = "let qwen2.5:3b leave the processor, so that it comes to the card next"
+    assert modes.steps("interactive", crowded, PROFILE)[-1] == last
+    assert last not in modes.steps("images", crowded, PROFILE)
+    assert modes.steps("interactive", replace(IDLE, models={"qwen2.5:3b": 0}), PROFILE) == [], "somebody wants it there"
+
+
 @pytest.mark.parametrize(
     ("mode", "seen"),
     [

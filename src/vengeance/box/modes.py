@@ -72,6 +72,11 @@ class Seen:
         return {name: mib for name, mib in (self.models or {}).items() if mib}
 
     @property
+    def crowded_out(self) -> list[str]:
+        """The models that Ollama computes on the processor, for vLLM has the card."""
+        return [name for name, mib in (self.models or {}).items() if not mib] if self.running else []
+
+    @property
     def running(self) -> list[Server]:
         """The servers that run, or are about to."""
         return [server for server in self.servers or () if not server.stopped]
@@ -265,6 +270,8 @@ def steps(mode: Mode, seen: Seen, profile: str) -> list[str]:
     found += [f"stop the vLLM server {server.profile}" for server in seen.running if server.profile != wanted]
     if found:
         found.append("wait until the card's memory is really free")
+    if mode == "interactive":
+        found += [f"let {name} leave the processor, so that it comes to the card next" for name in seen.crowded_out]
     if wanted is not None:
         mine = next((server for server in seen.servers or () if server.profile == wanted), Server(wanted))
         if mine.state != "active":

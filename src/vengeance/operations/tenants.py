@@ -181,6 +181,31 @@ def unloaded(asked: Handover, timeout: int = 120) -> Generator[PyinfraCommand, N
 
 
 @operation()
+def off_the_processor(asked: Handover, timeout: int = 120) -> Generator[PyinfraCommand, None, None]:
+    """
+    Let those models go that Ollama put on the processor because vLLM had the card; they come back on the card.
+
+    + asked: the mode, and what has to be known for it
+    + timeout: seconds that each may take
+
+    A model stays where it was loaded for as long as it is asked again and again, and would stay slow.
+
+    **Example:**
+
+    .. code:: python
+
+        tenants.off_the_processor(name="No model is on the processor", asked=tenants.handover())
+    """
+    before = course(host.state, host).before
+    loaded = host.get_fact(Loaded, address=asked.address, port=asked.port) or {}
+    names = [name for name, one in loaded.items() if not one["size_vram"]] if before and before.running else []
+    if not names:
+        host.noop("vLLM has crowded no model out of the card")
+        return
+    yield from ollama.unloaded._inner(models=names, address=asked.address, port=asked.port, timeout=timeout)
+
+
+@operation()
 def stopped(asked: Handover) -> Generator[PyinfraCommand, None, None]:
     """
     Have no vLLM server run but the one that is asked for, and remember which one had to make way.
