@@ -5,8 +5,8 @@
 The same two hosts as in home.py. What differs from the real box is the data below and nothing else: the deploys do not
 know about the twin. VENGEANCE_TWIN names another twin than the one that `python -m vengeance.twin` means.
 VENGEANCE_TWIN_VLLM=real installs a real vLLM that computes on the processor and serves a model of one sentence: two
-minutes and 3 GB of disk. The twin stays with it until it is told VENGEANCE_TWIN_VLLM=stand-in: one that has vLLM's flags
-and answers and computes nothing, with which every twin begins.
+minutes and 3 GB of disk. The twin stays with it until it is told VENGEANCE_TWIN_VLLM=stand-in: one that has the flags
+and answers of vLLM and computes nothing, with which every twin begins.
 """
 
 import os
