@@ -13,6 +13,7 @@ import pytest
 
 from tests.twin.hub_client import HubClient, hub_client
 from vengeance.box import model_config
+from vengeance.twin.__main__ import parse_faults
 from vengeance.twin.distro.settings import cache_folder
 from vengeance.twin.vendors.hub import TOKEN, TOKEN_WITHOUT_GATED, TOKEN_WITHOUT_LICENCE
 from vengeance.twin.vendors.hub_models import LLAMA, MISTRAL, QWEN, SHAPES, Shape, shards, tensors
@@ -126,6 +127,11 @@ def test_a_fault_of_the_web_hits_a_file_that_is_long_enough_for_it(client: HubCl
     shard = next(name for name in client.hub.files(QWEN) if name.endswith(".safetensors"))
     client.run(PROGRAM, version(client), f"hf_hub_download({QWEN.name!r}, {shard!r})")
     assert client.hub.faults.all() == []
+
+
+def test_a_slow_server_is_a_fault_of_the_command_line_too() -> None:
+    asked = parse_faults(["web-slow", "100000"], None, 2)
+    assert asked == [{"kind": "web", "how": "slow", "value": 100_000, "times": 2}]
 
 
 def test_the_figures_of_a_model_are_its_own() -> None:

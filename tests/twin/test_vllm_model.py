@@ -18,6 +18,7 @@ import pytest
 
 from tests.twin_deploys import ROOT, TWIN, Finished, run_pyinfra
 from tests.waiting import eventually
+from vengeance.twin.__main__ import main
 from vengeance.twin.client import Twin
 from vengeance.twin.distro.settings import cache_folder
 from vengeance.twin.vendors.hub import TOKEN, TOKEN_WITHOUT_LICENCE, Hub
@@ -110,7 +111,7 @@ def distro(twin: Twin, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Box
     # As somebody who signs in: this machine's own variables for pip are not the distro's.
     box.sh(f"runuser -l steam -c 'python3 -m venv {PATH} && {install}'")
     yield box
-    box.sh(f"rm -rf {PATH}")
+    box.sh(f"rm -rf {PATH} /home/steam/elsewhere /srv/small /mnt/c/there")
 
 
 @pytest.fixture
@@ -130,6 +131,17 @@ def test_a_model_is_brought_in_once_and_nobody_is_asked_again(box: Box) -> None:
     assert box.asked() != []
     second = right(box.deploy())
     assert not changed(second)
+    assert box.asked() == []
+
+
+def test_a_person_sees_what_the_hub_was_asked(box: Box, capsys: pytest.CaptureFixture[str]) -> None:
+    box.sh(f"curl -fsS -r 0-3 -o /dev/null https://huggingface.co/{MISTRAL.name}/resolve/{COMMIT}/config.json")
+    assert main(["hub", "--name", "tests", "--reset"]) == 0
+    told_of = capsys.readouterr().out.splitlines()
+    assert f"{MISTRAL.name}  {COMMIT}" in told_of
+    assert f"{LLAMA.name}  {LLAMA.commits[0]}  (licence llama3.1)" in told_of
+    file = f"https://huggingface.co/{MISTRAL.name}/resolve/{COMMIT}/config.json"
+    assert told_of[-1] == f"  206 GET {file}  bytes=0-3"
     assert box.asked() == []
 
 
