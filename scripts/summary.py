@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 
+from vengeance.twin import tiny_model, vllm_cpu
 from vengeance.twin.client import Twin, TwinError
 from vengeance.twin.folders import DEFAULT_NAME
+from vengeance.twin.windows import network
 
+KEY = "the-twins-api-key"
 PYTHON = ".venv/bin/python"
 PYINFRA = ".venv/bin/pyinfra inventory/twin.py"
 
@@ -16,6 +20,28 @@ def in_distro(twin: Twin, *argv: str) -> str:
     """What a program in the distro prints, read past everything that this project wrote."""
     done = twin.distro_exec(argv)
     return done.stdout.decode(errors="replace").strip() or done.stderr.decode(errors="replace").strip()
+
+
+def asked_from_elsewhere(twin: Twin) -> list[str]:
+    """What a chat with the real vLLM says to another machine of the tailnet, as lines."""
+    url = f"http://{network.TAILNET}:8080/v1/chat/completions"
+    body = {"model": tiny_model.NAME, "messages": [{"role": "user", "content": "Who are you?"}]}
+    words = ["curl", "-sS", "--noproxy", "*", "--max-time", "60", url]
+    words += ["-H", f"Authorization: Bearer {KEY}", "-H", "Content-Type: application/json", "-d", json.dumps(body)]
+    done = twin.run_elsewhere("tailnet", words)
+    try:
+        answer = json.loads(done.stdout)
+        said = str(answer["choices"][0]["message"]["content"])
+        how = f"{answer['model']}, {answer['usage']['completion_tokens']} tokens"
+    except (ValueError, LookupError, TypeError):
+        text = (done.stdout + done.stderr).decode(errors="replace").strip()
+        return [f"Another machine of the tailnet asked vLLM at {url} and got no completion: {text[:300]}"]
+    return [
+        "",
+        f"And a chat with the real vLLM, from another machine of the tailnet ({url}):",
+        "  > Who are you?",
+        f"  < {said}   ({how})",
+    ]
 
 
 def main() -> int:
@@ -27,6 +53,8 @@ def main() -> int:
             print(f"vengeance: the twin {twin.name} does not run: make demo starts it.", file=sys.stderr)
             return 1
         winrm, distro = status["winrm"], status["distro"]
+        real = vllm_cpu.choice(twin.folder, {}) == vllm_cpu.REAL
+        unit = f"vllm-{tiny_model.NAME if real else 'qwen2.5-coder-32b'}"
         registry = twin.windows_state().get("registry", {})
         lines = [
             "",
@@ -43,16 +71,17 @@ def main() -> int:
                 toolkit = in_distro(twin, "sh", "-c", "dpkg-query -W -f '${Package} ${Version}' cuda-toolkit-12-4")
                 lines.append(f"  CUDA        {toolkit}")
             if distro["systemd"]:
-                lines.append(f"  vllm        {in_distro(twin, 'systemctl', 'is-active', 'vllm-qwen2.5-coder-32b')}")
+                kind = "a real one, on the processor" if real else "a stand-in: started by mode batch"
+                lines.append(f"  vLLM        {in_distro(twin, 'systemctl', 'is-active', unit)} ({kind})")
             lines += [f"  missing     {sentence}" for sentence in distro["missing"]]
-        ask = "curl -s -H 'Authorization: Bearer the-twins-api-key' http://127.0.0.1:8080/v1/models"
+        ask = f"curl -s -H 'Authorization: Bearer {KEY}' http://127.0.0.1:8080/v1/models"
         lines += [
             "",
-            "Look at it, beside the curl lines above (vLLM's key here: export VLLM_API_KEY=the-twins-api-key):",
+            f"Look at it, beside the curl lines above (vLLM's key here: export VLLM_API_KEY={KEY}):",
             f"  {PYTHON} -m vengeance.twin status",
             f"  {PYINFRA} fact vengeance.facts.windows.Environment --limit windows",
             f"  {PYINFRA} exec --limit windows -- hostname",
-            f"  {PYINFRA} exec --limit wsl -- systemctl status vllm-qwen2.5-coder-32b",
+            f"  {PYINFRA} exec --limit wsl -- systemctl status {unit}",
             f"  {PYTHON} -m vengeance.twin exec -- {ask}",
             "Run it again (nothing changes), or one stage of it:",
             f"  {PYINFRA} deploys/vengeance.py --yes",
@@ -62,6 +91,8 @@ def main() -> int:
             f"  {PYTHON} -m vengeance.twin reset            (with WSL and an empty distro)",
             f"  {PYTHON} -m vengeance.twin reset --bare     (a Windows that has just been installed)",
         ]
+        if real and distro["systemd"]:
+            lines += asked_from_elsewhere(twin)
     except (TwinError, OSError) as error:
         print(f"vengeance: {error}", file=sys.stderr)
         return 1

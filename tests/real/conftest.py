@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,12 +12,12 @@ from typing import Any, NamedTuple
 import pytest
 
 from tests.twin_deploys import ROOT, TWIN, Deploy, Finished, run_pyinfra, twin_environment
+from vengeance.twin import vllm_cpu
 from vengeance.twin.client import Twin
 
 NAME = "real"
 KEY = "the-twins-api-key"
 _BOX = {"tailnet": "100.98.226.75", "lan": "192.168.1.20", "stranger": "192.168.1.20"}
-_NEEDED_GB = 6
 
 
 class Answer(NamedTuple):
@@ -60,14 +59,12 @@ class Elsewhere:
 @pytest.fixture(scope="session")
 def real_twin(twin_home: Path) -> Iterator[Twin]:
     """A running twin whose Windows has just been set up."""
-    free = shutil.disk_usage(twin_home).free / 1e9
-    if free < _NEEDED_GB:
-        pytest.skip(f"a real vLLM needs {_NEEDED_GB} GB, and {twin_home} has {free:.1f} GB free")
     twin = Twin(NAME)
     distro = twin.up(bare=True)["distro"]
     try:
-        if distro["rung"] != "namespaces":
-            pytest.skip(f"needs systemd and networks of their own: {' '.join(distro['missing'])}")
+        why = vllm_cpu.hindrance(distro, twin.folder)
+        if why is not None:
+            pytest.skip(why)
         yield twin
     finally:
         twin.down()

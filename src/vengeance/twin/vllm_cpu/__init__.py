@@ -12,11 +12,14 @@ the processor and are several GB. Nothing that serves a text model imports them,
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from vengeance.twin import tiny_model
 from vengeance.twin.distro.host_packages import local_folders, pip_settings
+from vengeance.twin.distro.ladder import NAMESPACES
 from vengeance.twin.distro.looks import MODELS, WHEELS
 from vengeance.twin.wheels import write_wheel
 
@@ -35,6 +38,8 @@ _CARD = Path(__file__).with_name("vengeance_twin_card.py")
 _TORCH = "torch-2.13.0+cpu-*.whl"
 _LEFT_OUT = ("torchaudio", "torchcodec", "torchvision", "triton")
 _NOTHING = "99+none"
+# 2.5 for the environment, and while it is installed the wheels beside it.
+_ROOM_GB = 5
 
 
 def write_wheels(folder: Path) -> None:
@@ -75,6 +80,20 @@ def choice(folder: Path, environment: Mapping[str, str] = os.environ) -> str:
     return chosen
 
 
+def hindrance(distro: Mapping[str, Any], folder: Path) -> str | None:
+    """Why a twin cannot have a real vLLM, as a sentence; None when nothing is in the way.
+
+    + distro: that part of the twin's status
+    + folder: the twin's state folder
+    """
+    free = shutil.disk_usage(folder).free / 1e9
+    if distro["rung"] != NAMESPACES:
+        return f"A real vLLM needs systemd and a network of its own. {' '.join(distro['missing'])}"
+    if free < _ROOM_GB:
+        return f"A real vLLM needs {_ROOM_GB} GB, and {folder} has {free:.1f} GB free."
+    return None
+
+
 def group_data() -> dict[str, object]:
     """The settings of ``group_data/wsl.py`` that are others where a twin has this vLLM."""
     return {
@@ -89,8 +108,8 @@ def group_data() -> dict[str, object]:
         "vllm_device": "cpu",
         "vllm_profiles": {tiny_model.NAME: profile()},
         "vllm_profile": tiny_model.NAME,
-        # Half a minute, and more on a machine that has other work.
-        "vllm_start_timeout": 300,
+        # Half a minute, and several on a machine that has other work.
+        "vllm_start_timeout": 600,
     }
 
 
