@@ -62,6 +62,20 @@ def test_both_sides_see_the_same_files(one: Twin) -> None:
     assert one.distro_exec(["cat", "/mnt/c/Windows/Temp/windows.txt"]).stdout == b"from windows\r\n"
 
 
+def test_from_runs_a_program_where_another_machine_is(one: Twin) -> None:
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "vengeance.twin", "from", "--name", one.name, *words]
+        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+    done = run("tailnet", "--", "ip", "-json", "route", "get", "100.98.226.75")
+    if "need root" in done.stderr:
+        pytest.skip(done.stderr)
+    assert json.loads(done.stdout)[0]["dev"] == "eth0"
+    # The LAN has no way into the tailnet.
+    assert run("lan", "--", "ip", "route", "get", "100.98.226.75").returncode != 0
+    assert run("stranger", "--", "sh", "-c", "exit 7").returncode == 7
+
+
 def test_exec_enters_the_distro_as_a_user(one: Twin) -> None:
     def execute(*words: str, text: str = "") -> tuple[int, str]:
         done = subprocess.run(
