@@ -348,6 +348,26 @@ def test_how_far_a_download_is_is_told_while_it_runs(
         eventually(lambda: line.search(capsys.readouterr().out), "a line")
 
 
+@pytest.mark.parametrize(
+    ("error", "passes"),
+    [
+        (ConnectionResetError(104, "Connection reset by peer"), True),
+        (TimeoutError("timed out"), True),
+        (OSError("Consistency check failed"), True),
+        (OSError(28, "No space left on device"), False),
+        (OSError(30, "Read-only file system"), False),
+        (PermissionError(13, "Permission denied"), False),
+    ],
+)
+def test_trouble_on_the_way_may_pass_and_trouble_of_the_disk_does_not(error: OSError, passes: bool) -> None:
+    assert download_model.passing(error) is passes
+
+
+def test_a_folder_that_cannot_be_written_is_named(newest: HubClient) -> None:
+    newest.hf_home.write_text("a file where the folder should be", encoding="utf-8")
+    assert f"{newest.hf_home}" in refusal(newest)
+
+
 def test_the_signature_of_a_link_is_not_told() -> None:
     error = OSError("403 Forbidden for url: https://cas.example/x/y?X-Signature=abc&Expires=1 (Request ID: 1)")
     assert download_model.said_by(error) == "403 Forbidden for url: https://cas.example/x/y (Request ID: 1)"

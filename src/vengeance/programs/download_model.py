@@ -42,6 +42,8 @@ OTHER_FORMS = (
     *("*.bin", "*.pt", "*.pth", "*.gguf", "*.h5", "*.msgpack", "*.onnx", "*.ot"),
     *("original/*", "onnx/*", "consolidated*.safetensors"),
 )
+FULL = (errno.ENOSPC, errno.EDQUOT)
+OF_THE_DISK = (*FULL, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.ENOENT, errno.ENOTDIR, errno.EISDIR)
 # What a cut loses at most; the library's own 10 MB are held back until they are whole.
 PIECE = 1 << 20
 TELL_EVERY = 5.0
@@ -147,7 +149,7 @@ def passing(error: BaseException) -> bool:
     status = status_of(error)
     if status is not None:
         return status in (408, 425, 429) or status >= 500
-    return not isinstance(error, OSError) or error.errno is None
+    return not isinstance(error, OSError) or error.errno not in OF_THE_DISK
 
 
 def said_by(error: BaseException) -> str:
@@ -214,9 +216,9 @@ class Hub:
             raise Refused(f"There is no model {self.model} at {HUB}{private}.{self._near_models()}") from None
         if isinstance(error, RevisionNotFoundError):
             raise Refused(said) from None
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if isinstance(error, OSError) and error.errno in FULL:
             raise Refused(full(self.store)) from None
-        if isinstance(error, OSError) and error.errno is not None:
+        if isinstance(error, OSError) and error.errno in OF_THE_DISK:
             hint = " The drive of Windows that holds the distro's disk may be full." if error.errno == errno.EIO else ""
             raise Refused(
                 f"{error.filename or self.store.home} cannot be written: {error.strerror}.{hint} Models are kept in "
@@ -582,7 +584,7 @@ def main(home: str, model: str, revision: str, reserve: str) -> int:
         print(refused, file=sys.stderr)
         return 1
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in FULL:
             print(full(store), file=sys.stderr)
         else:
             print(f"{error.filename or home} cannot be used: {error.strerror or error}.", file=sys.stderr)
