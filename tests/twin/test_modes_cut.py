@@ -1,7 +1,7 @@
 """A hand-over of the card that is cut off at any step is mended by the next one, whichever mode that asks for.
 
-pyinfra is killed when it begins each step in turn, and the connection is cut at requests all along the way. With
-VENGEANCE_FULL set each tenth request is cut in a run of its own (`make test-full`); else all of them in one run.
+pyinfra is killed when it begins each step in turn, each run one step further than the one before, and the connection is
+cut at every tenth request. With VENGEANCE_FULL set, each step and each tenth request has a box and a run of its own.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ STEPS = {
     ),
 }
 LAST = 120
-REQUESTS = range(10, LAST, 10) if os.environ.get("VENGEANCE_FULL") else (40, 70)
+FULL = pytest.mark.skipif(not os.environ.get("VENGEANCE_FULL"), reason="a quarter of an hour: set VENGEANCE_FULL")
 
 
 @pytest.fixture(scope="module")
@@ -89,20 +89,32 @@ def mended(box: ModesBox, mode: str) -> None:
     assert len(box.server_processes()) == (1 if there else 0)
 
 
-@pytest.mark.timeout(200)
-@pytest.mark.parametrize("step", STEPS["batch"])
-def test_batch_that_is_killed_at_a_step_is_mended_by_the_next_run(box: ModesBox, step: str) -> None:
+@pytest.mark.timeout(300)
+def test_batch_that_is_killed_one_step_further_each_time_is_mended_by_the_last_run(box: ModesBox) -> None:
     box.load(LARGE)
-    killed_at(box, "batch", step, signal.SIGKILL)
+    for step in STEPS["batch"]:
+        killed_at(box, "batch", step, signal.SIGKILL)
     mended(box, "batch")
 
 
-@pytest.mark.timeout(200)
-@pytest.mark.parametrize("step", STEPS["interactive"])
-def test_interactive_that_is_killed_at_a_step_is_mended_by_the_next_run(box: ModesBox, step: str) -> None:
+@pytest.mark.timeout(300)
+def test_interactive_that_is_killed_one_step_further_each_time_is_mended_by_the_last_run(box: ModesBox) -> None:
     box.into("batch")
-    killed_at(box, "interactive", step, signal.SIGKILL)
+    for step in STEPS["interactive"]:
+        killed_at(box, "interactive", step, signal.SIGKILL)
     mended(box, "interactive")
+
+
+@FULL
+@pytest.mark.timeout(200)
+@pytest.mark.parametrize(("mode", "step"), [(mode, step) for mode, steps in STEPS.items() for step in steps])
+def test_a_hand_over_that_is_killed_at_a_step_is_mended_by_the_next_run(box: ModesBox, mode: str, step: str) -> None:
+    if mode == "batch":
+        box.load(LARGE)
+    else:
+        box.into("batch")
+    killed_at(box, mode, step, signal.SIGKILL)
+    mended(box, mode)
 
 
 def test_a_batch_that_is_killed_while_vllm_starts_can_be_taken_back(box: ModesBox) -> None:
@@ -139,8 +151,9 @@ def ended_well_or_with_a_sentence(finished: Finished) -> None:
         assert "WinRM" in said(finished) or "connection" in said(finished).lower(), said(finished)[-6000:]
 
 
+@FULL
 @pytest.mark.timeout(200)
-@pytest.mark.parametrize("request_number", REQUESTS)
+@pytest.mark.parametrize("request_number", range(10, LAST, 10))
 def test_a_hand_over_whose_connection_is_cut_is_mended_by_the_next_run(box: ModesBox, request_number: int) -> None:
     box.load(LARGE)
     box.twin.fault("cut_before" if request_number // 10 % 2 else "cut_after", request=request_number)

@@ -21,6 +21,7 @@ from pyinfra.api.state import State
 
 from vengeance.box import gpu_tenants, modes, ollama_settings
 from vengeance.box.modes import MODES, Seen
+from vengeance.connectors.wsl import DEFAULT_DISTRO
 from vengeance.facts import ollama, tenants, wsl
 from vengeance.operations.stage import same_machine
 from vengeance.verify import inventory
@@ -226,7 +227,7 @@ def _of_the_box(box: Host, distro: Host | None) -> Found:
     inside: dict[str, Any] = {} if distro is None else distro.data.dict()  # type: ignore[no-untyped-call]
     address = ollama_settings.asked_at(settings["ollama_machine_variables"], settings["ollama_user_variables"])
     loaded = box.get_fact(ollama.Loaded, address=address, port=settings["ollama_port"])
-    running = distro if distro is not None and _runs(box, inside["wsl_distro"]) else None
+    running = distro if distro is not None and _runs(box, inside.get("wsl_distro", DEFAULT_DISTRO)) else None
     if running is not None:
         running.connect(raise_exceptions=True)
     ports = {name: fields["port"] for name, fields in inside.get("vllm_profiles", {}).items()}

@@ -38,7 +38,8 @@ def seen(
     """
     card, counters = box.get_fact(windows.Gpu), box.get_fact(windows.GpuProcesses)
     return modes.Seen(
-        card=None if card is None else gpu_tenants.held(card, counters),
+        # A fact that could not be read is None; pyinfra has said why, and failed the host.
+        card=None if card is None or counters is None else gpu_tenants.held(card, counters),
         models=None if loaded is None else {name: -(-one["size_vram"] // _MIB) for name, one in loaded.items()},
         servers=None if distro is None else servers(distro, ports),
     )
