@@ -26,6 +26,7 @@ import pytest
 import winrm
 
 from tests.twin.linux_side import until
+from tests.unit.test_vllm_unit import unit
 from vengeance.twin.distro.cgroups import cgroup2_tree, kill_cgroups, remove_cgroups
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -263,6 +264,28 @@ def test_systemd_boots_without_failed_units_and_keeps_a_unit_running(systemd: So
     assert systemd.sh("ps -o user= -C sleep") == "steam\n"
     code, text = systemd.wsl("-d Ubuntu-24.04 -u steam --exec systemctl --user is-system-running")
     assert (code, text) == (0, "running\n")
+
+
+def test_a_vllm_server_runs_in_its_sandbox_and_sees_the_card(systemd: Somebody) -> None:
+    program = "printf '#!/bin/sh\\nexec sleep 87654\\n' > /home/steam/env/bin/vllm"
+    systemd.sh(f"mkdir -p /home/steam/env/bin; {program}; chmod 755 /home/steam/env/bin/vllm; touch /home/steam/mine")
+    systemd.sh("mkdir -p /etc/vllm /usr/local/lib/vengeance; touch /etc/vllm/coder.env")
+    files = {
+        "/usr/local/lib/vengeance/vllm-card": (ROOT / "templates" / "vllm-card.py").read_bytes(),
+        "/etc/systemd/system/vllm-coder.service": unit("/home/steam/env", hf_home="/home/steam/hf").encode(),
+    }
+    for path, data in files.items():
+        put = ["sh", "-c", f"cat > {path} && chmod 755 {path}"]
+        assert systemd.twin("exec", "--user", "root", "--", *put, input_data=data).returncode == 0
+    systemd.sh("systemctl daemon-reload; systemctl start vllm-coder || journalctl -n 30 -u vllm-coder >&2")
+    assert systemd.sh("systemctl is-active vllm-coder") == "active\n"
+    inside = "nsenter -m -t $(systemctl show -P MainPID vllm-coder)"
+    assert systemd.sh(f"{inside} ls -A /home/steam") == "env\n"
+    assert (
+        systemd.sh(f"{inside} touch /home/steam/x /usr/x /home/steam/env/x 2>/dev/null || echo refused") == "refused\n"
+    )
+    assert "MiB are enough" in systemd.sh("journalctl -o cat -u vllm-coder")
+    systemd.sh("systemctl stop vllm-coder")
 
 
 def test_packages_come_from_apt_and_pip(up: Somebody) -> None:

@@ -5,6 +5,7 @@ A program in vLLM's place does what vLLM does; unit, sandbox, look at the card, 
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import re
@@ -23,6 +24,7 @@ from tests.unit.test_vllm_faults import CACHE_0_15, CACHE_0_32, CORE, NEW_CORE, 
 from tests.waiting import eventually, until
 from vengeance.twin.client import Twin
 
+NAME = "servers"
 DEPLOYS = Path(__file__).parent / "deploys"
 PATH = "/home/steam/tried"
 UNIT = "vllm-tried.service"
@@ -52,8 +54,10 @@ class Box:
         """Say what the program in vLLM's place does when it is started next."""
         self.sh(f"cat > {PATH}/plan.json", json.dumps(plan).encode())
 
-    def arguments(self, deed: str, profile: str = "tried", timeout: int = 20, **settings: Any) -> list[str]:
-        """Those of pyinfra for this deed."""
+    def arguments(
+        self, deed: str, profile: str = "tried", timeout: int = 20, limit: bool = True, **settings: Any
+    ) -> list[str]:
+        """Those of pyinfra for this deed; without a limit the Windows side takes part."""
         data = {
             "deed": deed,
             "profile": profile,
@@ -62,11 +66,13 @@ class Box:
             "settings": json.dumps({**SETTINGS, **settings}),
         }
         told = [word for name, value in data.items() for word in ("--data", f"{name}={value}")]
-        return [str(DEPLOYS / "vllm_running.py"), "--yes", "--limit", "wsl", *told]
+        return [str(DEPLOYS / "vllm_running.py"), "--yes", *(["--limit", "wsl"] if limit else []), *told]
 
-    def deploy(self, deed: str, profile: str = "tried", timeout: int = 20, **settings: Any) -> Finished:
+    def deploy(
+        self, deed: str, profile: str = "tried", timeout: int = 20, limit: bool = True, **settings: Any
+    ) -> Finished:
         """Do it as a person does."""
-        return run_pyinfra("tests", *self.arguments(deed, profile, timeout, **settings))
+        return run_pyinfra(NAME, *self.arguments(deed, profile, timeout, limit, **settings))
 
     def state(self, unit: str = UNIT) -> str:
         """What systemd says of a unit."""
@@ -100,16 +106,27 @@ def changed(finished: Finished) -> bool:
 
 
 @pytest.fixture(scope="module")
-def distro(twin: Twin) -> Iterator[Box]:
+def own_twin(twin_home: Path) -> Iterator[Twin]:
+    """One of their own: Ollama is installed on it on the way."""
+    twin = Twin(NAME)
+    twin.up()
+    try:
+        yield twin
+    finally:
+        twin.down()
+
+
+@pytest.fixture(scope="module")
+def distro(own_twin: Twin) -> Box:
     """A distro with systemd, the unit of a server, and a program in vLLM's place."""
-    state = twin.status()["distro"]
+    state = own_twin.status()["distro"]
     if not state["systemd"]:
         pytest.skip("; ".join(state["missing"]) or "no distro with systemd on this machine")
-    box = Box(twin)
+    box = Box(own_twin)
     if box.sh("cat /proc/1/comm") != "systemd\n":
         box.sh("printf '[boot]\\nsystemd=true\\n' > /etc/wsl.conf")
         run = run_pyinfra(
-            "tests",
+            NAME,
             "--limit",
             "windows",
             "--yes",
@@ -127,10 +144,7 @@ def distro(twin: Twin) -> Iterator[Box]:
     box.sh(f"cat > {PATH}/bin/vllm && chmod 755 {PATH}/bin/vllm", (DEPLOYS / "vllm").read_bytes())
     right(box.deploy("server"))
     right(box.deploy("server", profile="other"))
-    yield box
-    box.sh("systemctl stop 'vllm-*'")
-    box.sh("rm -f /etc/systemd/system/vllm-tried.service /etc/systemd/system/vllm-other.service; rm -rf /etc/vllm")
-    box.sh("systemctl daemon-reload")
+    return box
 
 
 @pytest.fixture
@@ -187,7 +201,7 @@ def test_the_generated_key_reaches_the_server_and_a_new_one_restarts_it_once(box
         own = (ROOT / name).read_text().replace('Secret.of("the-twins-api-key")', '"generated"')
         (tmp_path / name).write_text(own)
     keyed = ("--data", "api_key=generated")
-    text = right(run_pyinfra("tests", *box.arguments("both"), *keyed, "-vvv", "--debug"))
+    text = right(run_pyinfra(NAME, *box.arguments("both"), *keyed, "-vvv", "--debug"))
     environment = f"tr '\\0' '\\n' < /proc/$(systemctl show -P MainPID {UNIT})/environ | sed -n 's/^VLLM_API_KEY=//p'"
     key = box.sh("cat /etc/vllm/api-key.env").split('"')[1]
     assert box.sh(environment).strip() == key
@@ -195,26 +209,26 @@ def test_the_generated_key_reaches_the_server_and_a_new_one_restarts_it_once(box
     shown = subprocess.run(
         [sys.executable, "-m", "vengeance", "key", "--inventory", str(tmp_path / "inventory/twin.py")],
         cwd=ROOT,
-        env={**os.environ, "VENGEANCE_TWIN": "tests"},
+        env={**os.environ, "VENGEANCE_TWIN": NAME},
         capture_output=True,
         text=True,
     )
     assert (shown.returncode, shown.stdout) == (0, f"{key}\n"), shown.stderr
     since = box.start_time()
-    assert not changed(run_pyinfra("tests", *box.arguments("both"), *keyed))
+    assert not changed(run_pyinfra(NAME, *box.arguments("both"), *keyed))
     assert box.start_time() == since
     box.sh("rm /etc/vllm/api-key.env")
-    assert changed(run_pyinfra("tests", *box.arguments("both"), *keyed))
+    assert changed(run_pyinfra(NAME, *box.arguments("both"), *keyed))
     assert box.sh(environment).strip() not in ("", key)
-    assert not changed(run_pyinfra("tests", *box.arguments("both"), *keyed))
+    assert not changed(run_pyinfra(NAME, *box.arguments("both"), *keyed))
 
 
 # --- what a person is told ----------------------------------------------------------------------------------
 
 
-def failing(box: Box, *expected: str, deed: str = "running", timeout: int = 20, **settings: Any) -> str:
+def failing(box: Box, *expected: str, timeout: int = 20, limit: bool = True) -> str:
     """Have a server not start, and look that all of this is told and nothing is left running."""
-    finished = box.deploy(deed, timeout=timeout, **settings)
+    finished = box.deploy("running", timeout=timeout, limit=limit)
     text = told(finished)
     assert finished.returncode == 1, text
     for each in expected:
@@ -241,15 +255,47 @@ def test_a_port_that_somebody_else_has_is_told_although_he_seems_healthy(box: Bo
     assert box.state() == "inactive"
 
 
-def test_a_game_that_holds_the_card_is_told_with_the_numbers(box: Box) -> None:
-    box.twin.card_hold("Cyberpunk2077.exe", 9000)
+def check_numbers(text: str) -> None:
+    """What is missing, and the part that would fit, are what the free memory makes of them."""
+    free = int(re.findall(r"(\d+) of 24564 MiB are free", text)[0])
+    assert 22598 - free == int(re.findall(r"(\d+) MiB are missing", text)[0])
+    assert f"gpu_memory_utilization = {free // 245.64 / 100:g} in tried" in text
+    assert "python -m vengeance mode show" in text
+
+
+def test_a_game_that_holds_the_card_is_told_by_name_with_the_numbers(box: Box) -> None:
+    pid = box.twin.card_hold("Cyberpunk2077.exe", 9000)
     try:
-        text = failing(box, "the card is not free: ", "MiB are missing", "python -m vengeance mode show")
-        free = int(re.findall(r"(\d+) of 24564 MiB are free", text)[0])
-        assert 22598 - free == int(re.findall(r"(\d+) MiB are missing", text)[0])
-        assert f"gpu_memory_utilization = {free // 245.64 / 100:g} in tried" in text
+        said = f"Cyberpunk2077.exe (process {pid}, 9000 MiB)"
+        text = failing(box, "the card is not free: vllm-card: ", said, limit=False)
     finally:
         box.twin.card_end("Cyberpunk2077.exe")
+    check_numbers(text)
+
+
+def test_ollama_that_holds_the_card_is_told_by_name_with_the_numbers(box: Box) -> None:
+    model = "qwen2.5:3b"
+    declared = ["--data", "ollama_models=" + json.dumps([{"name": model, "size_gb": 1.9}])]
+    right(run_pyinfra(NAME, "deploys/windows.py", "deploys/ollama.py", "--yes", "--limit", "windows", *declared))
+    address = str(box.twin.status()["network"]["100.98.226.75"])
+
+    def keep(seconds: int) -> None:
+        connection = http.client.HTTPConnection(address, 11434, timeout=60)
+        connection.request("POST", "/api/generate", json.dumps({"model": model, "keep_alive": seconds}))
+        assert connection.getresponse().status == 200
+        connection.close()
+
+    keep(600)
+    try:
+        text = failing(
+            box, "the card is not free: vllm-card: ", "Windows counts Ollama's llama-server.exe (process ", limit=False
+        )
+    finally:
+        keep(0)
+    check_numbers(text)
+    assert "python -m vengeance mode batch has Ollama let it go" in text
+    assert until(lambda: box.twin.card()["free_mib"] > 22598)
+    right(box.deploy("running"))
 
 
 def test_a_card_that_is_not_there_is_told(box: Box) -> None:
@@ -366,7 +412,7 @@ def test_a_run_that_is_cut_while_a_server_loads_is_mended_by_the_next_without_a_
 ) -> None:
     box.plan(wait=6)
     command = [sys.executable, "-m", "pyinfra", str(TWIN), *box.arguments("running")]
-    environment = {**os.environ, "VENGEANCE_TWIN": "tests", "PYINFRA_PROGRESS": "off"}
+    environment = {**os.environ, "VENGEANCE_TWIN": NAME, "PYINFRA_PROGRESS": "off"}
     run = subprocess.Popen(
         command,
         cwd=ROOT,

@@ -19,6 +19,8 @@ _CARD_GIB = 24564 / 1024
 """What an RTX 4090 has; only for messages that do not say it."""
 _HIGHEST_UTILISATION = 0.94
 """Windows and its desktop keep the rest: 0.95 was refused on such a card, 0.93 and 0.94 were not."""
+BUSY = "the card is not free"
+"""Name of the fault that others are at."""
 _DEPLOY = "pyinfra inventory/home.py deploys/vllm.py"
 _HOLDERS = "python -m vengeance mode show"
 
@@ -245,7 +247,7 @@ _OVERRIDDEN = (
 _RULES = (
     # --- the card ---
     _rule(
-        "the card is not free",
+        BUSY,
         r"vllm-card: (?P<free>\d+) of (?P<total>\d+) MiB are free, and (?P<wanted>\d+) MiB are wanted.*",
         _card_busy,
     ),
@@ -283,7 +285,7 @@ _RULES = (
     ),
     # --- its memory ---
     _rule(
-        "the card is not free",
+        BUSY,
         r".*Free memory on device \S+ \((?P<free>[\d.]+)/(?P<total>[\d.]+) GiB\) on startup is less than desired GPU "
         r"memory utilization \((?P<part>[\d.]+), (?P<wanted>[\d.]+) GiB\).*",
         _free_memory,

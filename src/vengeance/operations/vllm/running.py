@@ -12,10 +12,12 @@ from pyinfra.api.operation import operation
 from pyinfra.api.state import State, StateStage
 from pyinfra.context import host, state
 
-from vengeance.box import vllm_faults, vllm_profiles
+from vengeance.box import gpu_tenants, vllm_faults, vllm_profiles
 from vengeance.box.vllm_profiles import Profile
 from vengeance.connectors.long_command import LongCommand
 from vengeance.facts.vllm import Alive, Environment, Health, Journal, Server, Units, started_with_file
+from vengeance.facts.windows import Gpu, GpuProcesses
+from vengeance.operations import stage
 from vengeance.operations.refusal import checked, failed, in_a_sentence, refuse
 from vengeance.operations.vllm.environment import check_place
 from vengeance.operations.vllm.unit import fingerprint
@@ -107,7 +109,18 @@ def start_server(
         return True
     log = _log(host, profile.unit, output.stdout_lines)
     faults = vllm_faults.explain("\n".join([*log, *output.stderr_lines]), known)
-    return failed(host, *not_running(host.name, profile, log, faults, timeout))
+    busy = any(fault.name == vllm_faults.BUSY for fault in faults)
+    return failed(host, *not_running(host.name, profile, log, faults, timeout, _holders(state, host) if busy else None))
+
+
+def _holders(state: State, host: Host) -> str | None:
+    """Who has the card, by name: Windows alone knows, where that side of the box takes part in the run."""
+    for other in state.active_hosts:
+        if other.connected and "windows" in other.groups and stage.same_machine(host, other):
+            card, counters = other.get_fact(Gpu), other.get_fact(GpuProcesses)
+            if card is not None and counters is not None:
+                return _who(gpu_tenants.held(card, counters))
+    return None
 
 
 def _log(host: Host, unit: str, said: Sequence[str]) -> list[str]:
@@ -120,8 +133,20 @@ def _log(host: Host, unit: str, said: Sequence[str]) -> list[str]:
     return log
 
 
+def _who(held: gpu_tenants.Held) -> str | None:
+    whose = {"ollama": "Ollama's ", "comfyui": "ComfyUI's "}
+    large = [each for each in held.holders if each.mib >= gpu_tenants.SMALL_MIB]
+    named = [f"{whose.get(each.tenant, '')}{each.image} (process {each.pid}, {each.mib} MiB)" for each in large]
+    return f"Windows counts {', '.join(named)}." if named else " ".join(held.complaints) or None
+
+
 def not_running(
-    name: str, profile: Profile, log: Sequence[str], faults: Sequence[vllm_faults.Fault], timeout: int
+    name: str,
+    profile: Profile,
+    log: Sequence[str],
+    faults: Sequence[vllm_faults.Fault],
+    timeout: int,
+    holders: str | None = None,
 ) -> list[str]:
     """Return what a person is told of a server that does not run, a line each.
 
@@ -129,11 +154,14 @@ def not_running(
     + log: what it wrote
     + faults: what ``vllm_faults`` makes of that
     + timeout: seconds that it had
+    + holders: who has the card, as a sentence
     """
     shown = _SHOWN_LINES_BESIDE_A_FAULT if faults else _SHOWN_LINES
     told = [f"{profile.unit} on {name} did not answer on port {profile.port} (at most {timeout} s), and is stopped."]
     for fault in faults:
         told += [f"{fault.name}: {fault.evidence}", f"  -> {fault.mend}"]
+        if holders is not None and fault.name == vllm_faults.BUSY:
+            told.insert(-1, f"  {holders}")
     if not faults:
         told.append("Its log names no fault that is known here.")
     if not log:
