@@ -33,9 +33,19 @@ _SHOWN_LINES_BESIDE_A_FAULT = 5
 # nobody would notice what comes of it; so a server that does not come to answer is stopped.
 # Whoever else has the port might answer /health too, so it must be free before the start: curl ends with 7 then. The
 # other servers of ours are stopped before that, as the start would do.
+# A run that was cut off leaves this waiting in the distro. The next run says that it has taken over, so that the server
+# is not stopped under it.
 _START = """\
 unit=$1 port=$2 left=$3 note=$4 fingerprint=$5; shift 5
 tell() { journalctl --no-pager --quiet --lines 1 --output cat --unit "$unit"; }
+mine=/run/vengeance-starts-vllm
+token=$$-$(cat /proc/sys/kernel/random/uuid)
+echo "$token" > "$mine"
+give_up() {
+  if [ "$(cat "$mine")" != "$token" ]; then echo "taken over"; exit 6; fi
+  systemctl stop -- "$unit"
+  exit "$1"
+}
 if [ "$(cat -- "$note" 2>/dev/null)" != "$fingerprint" ] || ! systemctl is-active --quiet -- "$unit"; then
   systemctl stop -- "$unit" "$@" || { echo "not started"; exit 1; }
   systemctl reset-failed -- "$unit" 2>/dev/null
@@ -49,18 +59,17 @@ if [ "$(cat -- "$note" 2>/dev/null)" != "$fingerprint" ] || ! systemctl is-activ
     exit 2
   fi
   journalctl --quiet --no-pager --lines 0 --show-cursor
-  systemctl start -- "$unit" || { systemctl stop -- "$unit"; exit 3; }
+  systemctl start -- "$unit" || give_up 3
 fi
 said=0
 while systemctl is-active --quiet -- "$unit"; do
   if curl -fs --noproxy '*' --max-time 10 -o /dev/null "http://127.0.0.1:$port/health"; then exit 0; fi
-  if [ "$left" -le 0 ]; then systemctl stop -- "$unit"; exit 5; fi
+  if [ "$left" -le 0 ]; then give_up 5; fi
   left=$((left - 1)) said=$((said + 1))
   if [ $((said % 5)) = 0 ]; then tell; fi
   sleep 1
 done
-systemctl stop -- "$unit"
-exit 4
+give_up 4
 """
 
 # systemd takes a unit for stopped although something of it that does not end is left, and says so in the journal only.
@@ -107,6 +116,8 @@ def start_server(
     )
     if succeeded:
         return True
+    if "taken over" in output.stdout_lines:
+        return failed(host, f"{profile.unit} on {host.name}: another run starts a server there meanwhile. Wait for it.")
     log = _log(host, profile.unit, output.stdout_lines)
     faults = vllm_faults.explain("\n".join([*log, *output.stderr_lines]), known)
     busy = any(fault.name == vllm_faults.BUSY for fault in faults)
