@@ -231,7 +231,16 @@ TEXTS = [
         "the variables are not there",
         "deploys/vllm.py",
     ),
-    (UNIT + "Failed to run 'start-pre' task: No such file or directory", "the variables are not there", "key of the box"),
+    (
+        UNIT + "Failed to run 'start-pre' task: No such file or directory",
+        "the variables are not there",
+        "key of the box",
+    ),
+    (
+        UNIT + "Failed at step STATE_DIRECTORY spawning /home/steam/vllm-env/bin/vllm: Permission denied",
+        "the unit cannot be set up",
+        "writes the unit anew",
+    ),
     ("OSError: [Errno 98] Address already in use", "port taken", "ss -ltnp 'sport = :8080'"),
     ("OSError: [Errno 98] error while attempting to bind on address ('0.0.0.0', 8080)", "port taken", "ss -ltnp"),
     ("OSError: [Errno 99] Cannot assign requested address", "no such address", "127.0.0.1"),

@@ -383,6 +383,12 @@ _RULES = (
         "linux_user in group_data is no user of the distro: pyinfra inventory/home.py deploys/wsl.py makes it",
     ),
     _rule(
+        "the unit cannot be set up",
+        r".*Failed at step (?!EXEC|NAMESPACE|USER)\w+ spawning .*",
+        f"a folder, a limit or a right that the unit asks for is not to be had. {_DEPLOY} writes the unit anew",
+        weak=True,
+    ),
+    _rule(
         "the variables are not there",
         r".*(?:Failed to load environment files|Failed to run 'start(?:-pre)?' task: No such file).*",
         f"{_DEPLOY} writes them, and the key of the box",
