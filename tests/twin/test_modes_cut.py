@@ -38,7 +38,7 @@ STEPS = {
         "The card is free",
     ),
 }
-LAST = 120
+LAST = 80
 FULL = pytest.mark.skipif(not os.environ.get("VENGEANCE_FULL"), reason="a quarter of an hour: set VENGEANCE_FULL")
 
 

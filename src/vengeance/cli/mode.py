@@ -210,7 +210,7 @@ def _read(file: Path) -> Iterator[Found]:
     for box in boxes:
         distro = next((each for each in known if "wsl" in each.groups and same_machine(box, each)), None)
         try:
-            box.connect(raise_exceptions=True)
+            box.connect(show_errors=False, raise_exceptions=True)
             yield _of_the_box(box, distro)
         except (PyinfraError, OSError) as error:
             raise ModeError(f"{box.name} cannot be read: {error}") from None
@@ -229,7 +229,7 @@ def _of_the_box(box: Host, distro: Host | None) -> Found:
     loaded = box.get_fact(ollama.Loaded, address=address, port=settings["ollama_port"])
     running = distro if distro is not None and _runs(box, inside.get("wsl_distro", DEFAULT_DISTRO)) else None
     if running is not None:
-        running.connect(raise_exceptions=True)
+        running.connect(show_errors=False, raise_exceptions=True)
     ports = {name: fields["port"] for name, fields in inside.get("vllm_profiles", {}).items()}
     return Found(box.name, tenants.seen(box, running, ports, loaded), loaded, settings, inside)
 
