@@ -412,7 +412,7 @@ def test_an_environment_is_made_and_filled_as_its_user() -> None:
     run = run_operation(vllm.environment, {vllm_facts.Environment: None}, **VENV, pip_arguments=["--no-index"])
     assert "python3 -m venv --clear /home/steam/vllm-env" in run.texts
     (install,) = [text for text in run.texts if "pip" in text.split()]
-    assert install.endswith("install --no-input --disable-pip-version-check --no-index vllm==0.15.1")
+    assert install.endswith("--disable-pip-version-check --progress-bar off --no-index vllm==0.15.1")
     commands = [command for command in run.commands if isinstance(command, StringCommand)]
     assert all(command.connector_arguments["_su_user"] == "steam" for command in commands)
 

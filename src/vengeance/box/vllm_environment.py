@@ -155,8 +155,9 @@ def pip_arguments(
     + pip: its version
     """
     start = ["install", "--no-input", "--disable-pip-version-check"]
-    bar = ["--progress-bar", "raw"] if versions.numbers(pip) >= _RAW_PROGRESS else []
-    return [*start, *bar, *_what(requirement, locked, constrained, path, own)]
+    # An older one draws bars without a name beside them.
+    bar = "raw" if versions.numbers(pip) >= _RAW_PROGRESS else "off"
+    return [*start, "--progress-bar", bar, *_what(requirement, locked, constrained, path, own)]
 
 
 def uv_arguments(requirement: Requirement, locked: bool, constrained: bool, path: str, own: Sequence[str]) -> list[str]:
