@@ -18,6 +18,7 @@ from pyinfra.api.exceptions import OperationValueError
 from tests.unit.local_host import USER, LocalHost
 from tests.unit.operation_runs import run_operation
 from tests.waiting import eventually
+from vengeance import programs
 from vengeance.box import vllm_environment as box
 from vengeance.facts.vllm.environment import DiskRoom, Environment, EnvironmentFaults
 from vengeance.operations import vllm
@@ -423,9 +424,9 @@ def test_uv_is_installed_by_pip_with_its_hash_and_then_told_to_write_bytecode(tm
     file = tmp_path / "a.lock"
     file.write_text(LOCK)
     run = run_operation(vllm.environment, {Environment: None}, **ARGUMENTS, lock=str(file), installer="uv")
-    first, second = [text for text in run.texts if " -m pip " in text or " -m uv " in text]
+    first, second = [text for text in run.texts if " install " in text]
     assert first.endswith(f"--require-hashes --no-deps -r /home/steam/vllm-env/{box.INSTALLERS}")
-    assert " -m uv pip install --compile-bytecode --python /home/steam/vllm-env/bin/python " in second
+    assert " 1 uv pip install --compile-bytecode --python /home/steam/vllm-env/bin/python " in second
     assert second.endswith(f"--require-hashes -r /home/steam/vllm-env/{box.LOCK}")
 
 
@@ -461,8 +462,6 @@ def test_what_a_proved_installation_lacked_is_no_fault_later() -> None:
 
 
 def test_pip_tells_how_far_it_is(tmp_path: Path) -> None:
-    from vengeance import programs
-
     fake = tmp_path / "pip"
     fake.mkdir()
     (fake / "__init__.py").touch()
@@ -473,9 +472,38 @@ def test_pip_tells_how_far_it_is(tmp_path: Path) -> None:
         "print('Progress 1000000 of 509000000')\n"
         "print('Installing collected packages: ' + ', '.join(['package'] * 100))\n"
     )
-    command = [sys.executable, "-c", programs.load("pip_progress").replace('"-I", ', ""), "178", "install"]
+    command = [sys.executable, "-c", programs.load("install").replace('"-I", ', ""), "178", "pip", "install"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=True)
     assert "vllm-0.15.1.whl: 1 of 509 MB, package 1 of 178" in done.stdout.splitlines()
     assert max(map(len, done.stdout.splitlines())) <= 120
-    (fake / "__main__.py").write_text("raise SystemExit(3)")
-    assert subprocess.run(command, cwd=tmp_path).returncode == 3
+
+
+@pytest.mark.parametrize(
+    ("complaint", "mend"),
+    [
+        (
+            "ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device",
+            "The disk is full: ",
+        ),
+        ("  Caused by: No space left on device (os error 28)", "vllm_size_gb"),
+        ("ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE.", "make lock-vllm"),
+        (
+            "WARNING: Retrying ... Failed to resolve 'index.lan' ([Errno -3] Temporary failure in name resolution)",
+            "getent",
+        ),
+        ("ERROR: No matching distribution found for vllm==0.15.1", "vllm_python"),
+        ("something new", ""),
+    ],
+)
+def test_a_failure_of_the_installer_is_named_with_its_mend(tmp_path: Path, complaint: str, mend: str) -> None:
+    fake = tmp_path / "pip"
+    fake.mkdir()
+    (fake / "__init__.py").touch()
+    (fake / "__main__.py").write_text(f"import sys\nprint({complaint!r}, file=sys.stderr)\nraise SystemExit(3)\n")
+    command = [sys.executable, "-c", programs.load("install").replace('"-I", ', ""), "0", "pip", "install"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 3
+    said = done.stderr.splitlines()
+    assert said[0] == complaint
+    assert len(said) == (2 if mend else 1)
+    assert mend in said[-1]

@@ -214,11 +214,10 @@ class Installation:
             yield self._put(box.INSTALLERS, box.part_of(text, tools))
             pinned = ["--require-hashes", "--no-deps", "-r", f"{self.path}/{box.INSTALLERS}"]
             yield self.python(["-m", "pip", *_QUIETLY, *sources.arguments, *pinned])
-        if installer == "uv":
-            yield self.python(["-m", "uv", *box.uv_arguments(*arguments)])
-        else:
-            count = len(sources.lock.pins) if sources.lock is not None else 0
-            yield self.python(["-c", programs.load("pip_progress"), str(count), *box.pip_arguments(*arguments, pip)])
+        uv = installer == "uv"
+        words = ["uv", *box.uv_arguments(*arguments)] if uv else ["pip", *box.pip_arguments(*arguments, pip)]
+        count = len(sources.lock.pins) if sources.lock is not None else 0
+        yield self.python(["-c", programs.load("install"), str(count), *words])
 
     def _put(self, name: str, text: str) -> FileUploadCommand:
         return FileUploadCommand(StringIO(text), f"{self.path}/{name}", _su_user=self.user)
