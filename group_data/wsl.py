@@ -154,5 +154,6 @@ vllm_variables = {
     "VLLM_NO_USAGE_STATS": "1",
 }
 
-# Seconds until a started server must answer /health: about 50 on the box, longer when the model is not in memory.
+# Seconds until a started server must answer /health: about 50 on the box, longer when the model is not in memory. vLLM
+# gives its own engine as long.
 vllm_start_timeout = 900

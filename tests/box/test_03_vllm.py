@@ -51,6 +51,12 @@ def test_systemd_finds_no_fault_in_the_unit(linux: Host) -> None:
     assert "vllm" not in result.stderr
 
 
+@pytest.mark.usefixtures("systemd")
+def test_systemd_does_not_call_the_unit_exposed(linux: Host) -> None:
+    result = linux.run("systemd-analyze security --no-pager --threshold=40 %s", UNIT)
+    assert result.rc == 0, result.stdout
+
+
 def test_nothing_is_left_of_the_check_of_the_unit(linux: Host) -> None:
     assert not linux.file("/etc/vllm/to-check").exists
 
