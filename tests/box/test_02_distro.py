@@ -54,3 +54,25 @@ def test_no_package_hides_the_driver_of_windows(linux: Host) -> None:
 
 def test_nvidia_smi_of_windows_is_found_where_wsl_puts_it(linux: Host) -> None:
     assert "RTX 4090" in linux.check_output("/usr/lib/wsl/lib/nvidia-smi --query-gpu=name --format=csv,noheader")
+
+
+def test_the_card_is_a_device_that_the_user_of_the_server_may_open(linux: Host, settings: dict[str, object]) -> None:
+    assert linux.file("/dev/dxg").exists
+    assert linux.check_output("stat -c %F /dev/dxg") == "character special file"
+    # The twin's has no driver behind it, which is another answer than that it may not be opened.
+    said = linux.run("runuser -u %s -- /bin/sh -c ': <> /dev/dxg'", settings["linux_user"]).stderr.lower()
+    assert "denied" not in said
+    assert "not permitted" not in said
+
+
+@pytest.mark.parametrize("library", ["libcuda.so.1", "libnvidia-ml.so.1"])
+def test_the_loader_takes_the_drivers_libraries_from_windows(linux: Host, library: str) -> None:
+    lines = [line.split() for line in linux.check_output("/sbin/ldconfig -p").splitlines()]
+    places = [words[-1] for words in lines if words[0] == library and "x86-64" in words[1]]
+    assert places[:1] == [f"/usr/lib/wsl/lib/{library}"]
+
+
+def test_the_distro_sees_the_driver_that_windows_has(linux: Host, windows: Host) -> None:
+    query = "nvidia-smi{} --query-gpu=driver_version --format=csv,noheader"
+    there = windows.run(query.format(".exe")).stdout.strip()
+    assert linux.check_output("/usr/lib/wsl/lib/" + query.format("")).strip() == there
