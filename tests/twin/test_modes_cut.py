@@ -122,6 +122,34 @@ def test_a_batch_that_is_killed_while_vllm_starts_can_be_taken_back(box: ModesBo
     mended(box, "interactive")
 
 
+@FULL
+@pytest.mark.timeout(300)
+def test_a_game_that_begins_in_the_middle_is_told_by_name_and_vllm_is_not_started(box: ModesBox) -> None:
+    box.load(LARGE)
+    with subprocess.Popen(
+        box.command("batch"),
+        cwd=ROOT,
+        env=twin_environment(box.twin.name),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr is not None
+        printed = ""
+        for line in process.stderr:
+            printed += line
+            if "Ollama has no model on the card" in line:
+                # It gets its memory as soon as Ollama's model has left.
+                eventually(lambda: not box.loaded(), "the model's end")
+                box.twin.card_hold("Game.exe", 6000)
+    assert process.returncode == 1
+    assert "The card of @winrm/vengeance is not free after 60 s: vLLM asks for 22599 MiB" in printed
+    assert "Windows counts Game.exe (process " in printed
+    assert "is where it was: no vLLM server runs, and Ollama loads a model when it is asked" in printed
+    assert (box.images, box.server_processes()) == (["Game.exe"], [])
+
+
 def test_ctrl_c_says_that_the_same_command_goes_on(box: ModesBox) -> None:
     process = subprocess.Popen(
         box.command("batch"),

@@ -344,7 +344,12 @@ def as_before(
         return
     now = "no vLLM server runs, and Ollama loads a model when it is asked"
     if way.served is not None and way.served in profiles:
-        host.log(f"the server of {way.served} ran before: it is started again")
+        # Said before that: if it does not start either, this is where the run ends.
+        host.log(
+            f"{host.name} did not get into mode {asked.mode}. The server of {way.served} ran before, and is started "
+            "again",
+            logger.warning,
+        )
         yield from vllm.running._inner(
             profile=way.served,
             settings=profiles[way.served],
