@@ -7,10 +7,15 @@ import socket
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import ClassVar
+from typing import Any, ClassVar
+from unittest.mock import patch
 
 import pytest
+from pyinfra.connectors.util import CommandOutput, OutputLine
+from pyinfra.context import ctx_inventory
 
+from tests.unit.operation_runs import Run, no_connection
+from vengeance.facts.vllm import ABSENT, Server
 from vengeance.operations import reach
 from vengeance.secret import Secret
 
@@ -71,6 +76,43 @@ def test_an_answer_without_a_completion_says_why(url: str, model: str, broken: b
     with pytest.raises(reach.NoCompletion, match=said) as caught:
         reach.completion(url, model, None, 10)
     assert caught.value.broken is broken
+
+
+def completes(url: str, model: str, api_key: Secret | str | None, file: str) -> Run:
+    """Run the operation for a server that runs, on a box whose file with a key has this text."""
+    run = Run()
+    port = int(url.rpartition(":")[2])
+    profiles: dict[str, dict[str, Any]] = {"a": {"model": model, "port": port}}
+    with no_connection({Server: {**ABSENT, "active": True}}, run) as state, ctx_inventory.use(state.inventory):
+        host = state.inventory.get_host("somewhere")
+        state.activate_host(host)
+        read = (bool(file), CommandOutput([OutputLine("stdout", line) for line in file.splitlines()]))
+        with patch.object(host, "run_shell_command", lambda command: read):
+            asked: dict[str, Any] = {
+                "profiles": profiles,
+                "exposed": [port],
+                "api_key": api_key,
+                "address_of_box": "127.0.0.1",
+            }
+            run.commands.extend(reach.completes._inner(distro="somewhere", **asked))
+    return run
+
+
+def test_the_key_that_the_box_has_made_is_sent_and_shown_nowhere(url: str) -> None:
+    run = completes(url, "whole", "generated", 'VLLM_API_KEY="sk-made-by-the-box"\n')
+    assert [key for _, key, _ in Vllm.asked] == ["Bearer sk-made-by-the-box"]
+    assert run.commands == []
+    assert "sk-made" not in " ".join([*run.logged, *run.noops])
+
+
+@pytest.mark.parametrize(
+    ("declared", "sent"), [(Secret.of("sk-declared"), "Bearer sk-declared"), (None, ""), ("generated", "")]
+)
+def test_without_a_key_on_the_box_the_declared_one_or_none_is_sent(
+    url: str, declared: Secret | str | None, sent: str
+) -> None:
+    completes(url, "whole", declared, "")
+    assert [key for _, key, _ in Vllm.asked] == [sent]
 
 
 def test_a_server_that_cannot_be_reached_is_not_called_broken() -> None:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 from pathlib import Path
 from typing import Any
 
-from pyinfra.api.command import QuoteString, StringCommand
 from pyinfra.api.config import Config
 from pyinfra.api.exceptions import ConnectError, PyinfraError
 from pyinfra.api.host import Host
@@ -16,10 +14,9 @@ from pyinfra.api.inventory import Inventory
 from pyinfra.api.state import State
 
 from vengeance.facts.vllm import api_key_file
+from vengeance.operations.vllm import made_key
 from vengeance.secret import Secret, SecretError
 from vengeance.verify import inventory
-
-_LINE = re.compile(r'VLLM_API_KEY="(sk-[A-Za-z0-9_-]+)"')
 
 
 class NoKeyError(Exception):
@@ -98,16 +95,14 @@ def _of_the_box(found: Inventory, host: Host) -> str:
     State(found, Config())  # type: ignore[no-untyped-call]
     try:
         host.connect(raise_exceptions=True)
-        # Read as a command and not as a fact: facts are printed, and kept.
-        succeeded, output = host.run_shell_command(StringCommand("cat --", QuoteString(api_key_file())))
+        made = made_key(host)
     except (ConnectError, OSError) as error:
         raise NoKeyError(str(error)) from None
     finally:
         if host.connected:
             host.disconnect()
-    match = _LINE.fullmatch(output.stdout.strip())
-    if not succeeded or match is None:
+    if made is None:
         raise NoKeyError(
             f"{host.name} has made no key yet ({api_key_file()} is not there, or damaged): deploys/vllm.py makes it."
         )
-    return match[1]
+    return made.reveal()

@@ -17,6 +17,7 @@ from vengeance.box import ports, tailnet, vllm_profiles
 from vengeance.facts.tailscale import Status
 from vengeance.facts.vllm import Server
 from vengeance.operations.refusal import checked, refuse
+from vengeance.operations.vllm import made_key
 from vengeance.secret import Secret
 
 _ONE_TRY_SECONDS = 5.0
@@ -151,7 +152,7 @@ def completes(
     + distro: name of the host that is the distro
     + profiles: those of its servers, name -> fields
     + exposed: ports of the distro that others reach
-    + api_key: the key that clients must send, as in the group data
+    + api_key: the key that clients must send, as in the group data; the one that the box has made is read from it
     + address_of_box: None is its address in the tailnet, or else the one of the connection
     + within: seconds that the server may take
 
@@ -177,7 +178,11 @@ def completes(
         host.noop(f"port {profile.port} of {profile.name} is not exposed, so this machine cannot ask")
         return
     url = url_of(address(address_of_box), profile.port, "")
-    key = api_key if isinstance(api_key, Secret) else None
+    try:
+        key = api_key if isinstance(api_key, Secret) else made_key(inside) if api_key == "generated" else None
+    except OSError as error:
+        yield refuse(f"The key of vLLM on {distro} cannot be read: {error}")
+        return
     try:
         text = completion(url, profile.served_model_name or profile.model, key, within)
     except NoCompletion as none:

@@ -1,6 +1,6 @@
 """Operations for vLLM in a distro: its Python environment, its servers as systemd units, and how they run."""
 
-from vengeance.operations.vllm.api_key import generated_key, guarded, ports_without_key
+from vengeance.operations.vllm.api_key import generated_key, guarded, made_key, ports_without_key
 from vengeance.operations.vllm.budget import fits
 from vengeance.operations.vllm.environment import USER, check_place, environment
 from vengeance.operations.vllm.model import model, revealed_token
@@ -15,6 +15,7 @@ __all__ = [
     "generated_key",
     "guarded",
     "healthy",
+    "made_key",
     "model",
     "no_other_servers",
     "ports_without_key",

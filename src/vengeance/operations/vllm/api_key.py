@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Generator, Iterable, Mapping
 from typing import Any
 
 from pyinfra import logger
 from pyinfra.api.command import PyinfraCommand, QuoteString, StringCommand
+from pyinfra.api.host import Host
 from pyinfra.api.operation import operation
 from pyinfra.context import host
 
 from vengeance.facts.vllm import FOLDER, api_key_file
 from vengeance.facts.vllm.api_key import KeyFile
+from vengeance.secret import Secret
 
 # 32 bytes of the kernel's, in letters that no shell and no header misreads. It is made and stays on the box, in no
 # argument, no log and no plan. The file is never there half, or open.
@@ -22,6 +25,20 @@ key=$(head -c 32 /dev/urandom | base64 -w 0 | tr '+/' '-_' | tr -d '=')
 [ "${#key}" = 43 ] || exit 1
 printf 'VLLM_API_KEY="sk-%s"\\n' "$key" > "$2.new" && chown root:root "$2.new" && mv -f -- "$2.new" "$2"
 """
+
+_LINE = re.compile(r'VLLM_API_KEY="(sk-[A-Za-z0-9_-]+)"')
+
+
+def made_key(distro: Host) -> Secret | None:
+    """Return the key that a box has made for itself, read from it; None where there is none, or a damaged one.
+
+    + distro: a connected host that is the distro
+
+    Read by a command and not as a fact: facts are printed, and kept. Raises OSError when the box cannot be reached.
+    """
+    succeeded, output = distro.run_shell_command(StringCommand("cat --", QuoteString(api_key_file())))
+    match = _LINE.fullmatch(output.stdout.strip()) if succeeded else None
+    return None if match is None else Secret.of(match[1])
 
 
 @operation()
