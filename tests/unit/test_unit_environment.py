@@ -65,6 +65,11 @@ def test_each_setting_becomes_a_property() -> None:
     assert words[-2:] == ["--property=User=steam", "--property=DeviceAllow="]
 
 
+def test_nothing_in_the_program_is_expanded_by_systemd() -> None:
+    """From systemd 254 on ``systemd-run`` puts variables into the words of a command."""
+    assert "$" not in card_seen.PROGRAM
+
+
 @pytest.mark.parametrize(
     ("said", "why"),
     [
