@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 
-from vengeance.box import vllm_faults, vllm_profiles
+from vengeance.box import vllm_profiles
 from vengeance.box.vllm_faults import Settings, explain
 
 CODER = Settings(
@@ -393,4 +393,4 @@ def test_the_default_part_of_the_card_is_that_of_the_version(
     version: str | None, own: float | None, part: float
 ) -> None:
     profile = vllm_profiles.Profile(name="a", model="a/b", port=1, gpu_memory_utilization=own)
-    assert vllm_faults.utilisation(profile, version) == part
+    assert vllm_profiles.utilisation(profile, version) == part

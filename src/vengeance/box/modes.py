@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
-from vengeance.box import vllm_profiles, vram
+from vengeance.box import vllm_profiles
 from vengeance.box.gpu_tenants import Held, Holder, Tenant
 from vengeance.box.ollama_server import LOOPBACK, PORT
 
@@ -45,7 +45,7 @@ class Server:
     @property
     def unit(self) -> str:
         """Name of its unit."""
-        return f"vllm-{self.profile}.service"
+        return vllm_profiles.unit_of(self.profile)
 
     @property
     def stopped(self) -> bool:
@@ -216,10 +216,7 @@ def parts(profiles: Mapping[str, Mapping[str, Any]], version: str, device: str =
     if device != "cuda":
         return dict.fromkeys(profiles)
     declared = {name: vllm_profiles.parse(name, fields, version) for name, fields in profiles.items()}
-    return {
-        name: float(vram.Settings(gpu_memory_utilization=one.gpu_memory_utilization, version=version).utilization)
-        for name, one in declared.items()
-    }
+    return {name: vllm_profiles.utilisation(one, version) for name, one in declared.items()}
 
 
 def refusals(asked: Handover, seen: Seen) -> list[str]:

@@ -11,14 +11,15 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from vengeance.box import versions
+from vengeance.box import vllm_profiles
 from vengeance.box.vllm_profiles import Profile
 
 _LONGEST_EVIDENCE = 500
 _CARD_GIB = 24564 / 1024
 """What an RTX 4090 has; only for messages that do not say it."""
 _HIGHEST_UTILISATION = 0.94
-"""Windows and its desktop keep the rest: 0.95 was refused on such a card, 0.93 and 0.94 were not."""
+"""Windows and its desktop keep the rest: 0.95 was refused on such cards, 0.93 and 0.94 were not (cognithor#318,
+club-3090#102)."""
 BUSY = "the card is not free"
 """Name of the fault that others are at."""
 _DEPLOY = "pyinfra inventory/home.py deploys/vllm.py"
@@ -62,22 +63,12 @@ class Settings:
             profile=profile.name,
             model=profile.model,
             port=profile.port,
-            gpu_memory_utilization=utilisation(profile, version),
+            gpu_memory_utilization=vllm_profiles.utilisation(profile, version),
             max_num_seqs=profile.max_num_seqs,
             enforce_eager=profile.enforce_eager,
             path=path,
             user=user,
         )
-
-
-def utilisation(profile: Profile, version: str | None = None) -> float:
-    """Return the part of the card that a server asks for: its own, or vLLM's default, 0.9 and from 0.20 on 0.92.
-
-    + version: vLLM's
-    """
-    if profile.gpu_memory_utilization is not None:
-        return profile.gpu_memory_utilization
-    return 0.92 if version is not None and versions.numbers(version) >= (0, 20) else 0.9
 
 
 Mend = Callable[[re.Match[str], Settings], str]
@@ -519,7 +510,7 @@ def explain(log: str, settings: Settings | None = None) -> list[Fault]:
         return _distinct(strong)
     unknown = _exception(log)
     if unknown is not None:
-        unit = f"vllm-{settings.profile}.service" if settings else "UNIT"
+        unit = vllm_profiles.unit_of(settings.profile) if settings else "UNIT"
         return [
             Fault("an error that is not known here", unknown, f"all of it, in the distro: journalctl -u {unit} -n 300")
         ]

@@ -10,10 +10,15 @@ from typing import Any, get_type_hints
 
 from typeguard import CollectionCheckStrategy, TypeCheckError, check_type
 
-from vengeance.box import ports, systemd_unit, vllm_flags
+from vengeance.box import ports, systemd_unit, versions, vllm_flags
 from vengeance.box.vllm_variables import needed_variables, unknown_variables
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+
+
+def unit_of(name: str) -> str:
+    """Return the name of the systemd unit of a profile."""
+    return f"vllm-{name}.service"
 
 
 @dataclass(frozen=True)
@@ -61,7 +66,7 @@ class Profile:
     @property
     def unit(self) -> str:
         """Name of its systemd unit."""
-        return f"vllm-{self.name}.service"
+        return unit_of(self.name)
 
 
 _HINTS = {name: hint for name, hint in get_type_hints(Profile).items() if name != "name"}
@@ -126,6 +131,25 @@ def _check_kind(name: str, key: str, value: object) -> None:
         words = str(hint if not isinstance(hint, type) else hint.__name__).partition(" ")[0]
         kind = _LIKE.get(words, "name -> value, in braces")
         raise ValueError(f"{key} of {name} has the wrong kind of value {value!r}: it is {kind}.")
+
+
+def default_utilisation(version: str | None) -> float:
+    """Return the part of the card that vLLM takes by default: 0.9, and 0.92 from 0.20 on.
+
+    + version: vLLM's; None is an older one
+
+    By vLLM's own parsers of 0.15.1 and 0.20; in which version between them it changed was not looked at.
+    """
+    return 0.92 if version is not None and versions.numbers(version) >= (0, 20) else 0.9
+
+
+def utilisation(profile: Profile, version: str | None = None) -> float:
+    """Return the part of the card that the server of a profile asks for.
+
+    + version: vLLM's
+    """
+    own = profile.gpu_memory_utilization
+    return own if own is not None else default_utilisation(version)
 
 
 def flags(profile: Profile) -> dict[str, vllm_flags.Value | None]:
@@ -201,4 +225,4 @@ def check_chosen(name: str, profiles: Mapping[str, Any]) -> None:
 
 def units(names: Sequence[str]) -> list[str]:
     """Return the units of profiles."""
-    return [f"vllm-{name}.service" for name in names]
+    return [unit_of(name) for name in names]

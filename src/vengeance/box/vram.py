@@ -115,7 +115,6 @@ _GRAPHS_A_LAYER = 7 * MIB
 _GRAPHS_MOST, _GRAPHS_LAYERS, _GRAPHS_SIZES = 4 * GB, 64, 51
 _GRAPHS_FLOOR = int(0.61 * GIB)
 _GRAPHS_COUNTED_SINCE = (0, 21)
-_HIGHER_DEFAULT_SINCE = (0, 20)
 _NATIVE_SAMPLER_UNTIL = (0, 15)
 _LOADED_MORE = Fraction(101, 100)
 _KV_BYTES = {"auto": None, "float16": 2, "bfloat16": 2, "fp8": 1, "fp8_e4m3": 1, "fp8_e5m2": 1}
@@ -157,7 +156,7 @@ class Settings:
         """Part of the card; 0.9 by default, 0.92 from vLLM 0.20 on."""
         if self.gpu_memory_utilization is not None:
             return Fraction(str(self.gpu_memory_utilization))
-        return Fraction("0.92" if versions.numbers(self.version) >= _HIGHER_DEFAULT_SINCE else "0.9")
+        return Fraction(str(vllm_profiles.default_utilisation(self.version)))
 
     @property
     def sorts_logits(self) -> bool:

@@ -28,16 +28,7 @@ from vengeance.facts.cuda import Nvcc, Passthrough
 from vengeance.facts.windows import Gpus
 from vengeance.operations import debian
 from vengeance.operations.refusal import checked, failed, in_a_sentence, refuse
-from vengeance.operations.stage import same_machine
-
-
-def _windows_cards() -> tuple[str, Mapping[str, object]] | None:
-    """The Windows side of this box, and what its nvidia-smi says; None where it takes no part in this run."""
-    for other in state.active_hosts:
-        if other is not host and other.connected and same_machine(host, other) and "windows" in other.groups:
-            found = other.get_fact(Gpus)
-            return (other.name, found) if found is not None else None
-    return None
+from vengeance.operations.stage import windows_side
 
 
 @operation()
@@ -60,15 +51,16 @@ def passthrough(driver: str = "0", card: str = "") -> Generator[PyinfraCommand, 
     """
     if not versions.numbers(driver):
         raise OperationValueError(f"{driver!r} is no version of a driver: it is written as 591.86.")
-    windows = _windows_cards()
-    if windows is None:
+    windows = windows_side(host)
+    seen_there: Mapping[str, object] | None = None if windows is None else windows.get_fact(Gpus)
+    if windows is None or seen_there is None:
         host.log(f"{host.name}: its Windows takes no part in this run, so nvidia-smi is not asked there")
         gpus: Mapping[str, object] = {"gpus": [], "failure": None}
     else:
-        name, gpus = windows
+        gpus = seen_there
         problems = graphics(gpus["gpus"], gpus["failure"], card, driver)  # type: ignore[arg-type]
         if problems:
-            yield _broken(f"{name}: {problems[0]} Then, on Windows: wsl --shutdown.")
+            yield _broken(f"{windows.name}: {problems[0]} Then, on Windows: wsl --shutdown.")
             return
     found = host.get_fact(Passthrough)
     if found is None:

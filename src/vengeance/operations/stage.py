@@ -37,6 +37,15 @@ def same_machine(one: Host, other: Host) -> bool:
     return any(a.name == f"@winrm/{b.data.get('wsl_host')}" for a, b in pairs)
 
 
+def windows_side(distro: Host) -> Host | None:
+    """Return the connected Windows side of the box that a distro is on; None where it takes no part in the run.
+
+    + distro: a host in the group ``wsl``
+    """
+    sides = (each for each in state.active_hosts if each.connected and "windows" in each.groups)
+    return next((each for each in sides if same_machine(distro, each)), None)
+
+
 def failed_sides() -> list[str]:
     """Return the names of the hosts on the same machine that have failed."""
     return [other.name for other in state.failed_hosts if same_machine(host, other)]

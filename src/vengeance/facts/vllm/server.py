@@ -9,6 +9,8 @@ from pyinfra.api.command import QuoteString, StringCommand
 from pyinfra.api.exceptions import FactProcessError
 from pyinfra.api.facts import FactBase
 
+from vengeance.box import vllm_profiles
+
 
 class ServerState(TypedDict):
     """What is installed and what runs of a unit; hashes are SHA-256, None where the file is not there.
@@ -142,7 +144,7 @@ class Server(FactBase[ServerState]):
 
     def command(self, profile: str) -> StringCommand:
         files = (environment_file(profile), started_with_file(profile), api_key_file(), CARD_CHECK)
-        words = (_READ, "sh", f"vllm-{profile}.service", *files)
+        words = (_READ, "sh", vllm_profiles.unit_of(profile), *files)
         return StringCommand("sh -c", *(QuoteString(text) for text in words))
 
     @staticmethod

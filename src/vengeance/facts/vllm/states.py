@@ -6,6 +6,8 @@ from pyinfra.api.command import QuoteString, StringCommand
 from pyinfra.api.exceptions import FactProcessError
 from pyinfra.api.facts import FactBase
 
+from vengeance.box import vllm_profiles
+
 ACTIVE_STATES = ("active", "reloading", "inactive", "failed", "activating", "deactivating", "maintenance", "refreshing")
 """ActiveState of org.freedesktop.systemd1(5). One that died and waits for its restart is "activating"."""
 
@@ -32,7 +34,7 @@ def parse_states(output: list[str]) -> dict[str, str]:
     for line in output[:-1]:
         unit, _, state = line.partition(" ")
         profile = unit.removeprefix("vllm-").removesuffix(".service")
-        if f"vllm-{profile}.service" != unit or state not in ACTIVE_STATES:
+        if vllm_profiles.unit_of(profile) != unit or state not in ACTIVE_STATES:
             raise FactProcessError(f"The states of the servers have a line that nobody asked for: {line!r}.")
         found[profile] = state
     return found

@@ -19,7 +19,7 @@ from vengeance.facts.cuda import Passthrough
 from vengeance.facts.vllm import ModelFiles
 from vengeance.facts.windows import Gpus
 from vengeance.operations.refusal import checked, refuse
-from vengeance.operations.stage import same_machine
+from vengeance.operations.stage import windows_side
 
 
 def _cards() -> Sequence[Mapping[str, Any]]:
@@ -27,11 +27,9 @@ def _cards() -> Sequence[Mapping[str, Any]]:
     seen = host.get_fact(Passthrough)
     if seen is not None and seen["cards"]:
         return seen["cards"]
-    for other in state.active_hosts:
-        if other is not host and other.connected and same_machine(host, other) and "windows" in other.groups:
-            found = other.get_fact(Gpus)
-            return found["gpus"] if found is not None else []
-    return []
+    windows = windows_side(host)
+    found = None if windows is None else windows.get_fact(Gpus)
+    return found["gpus"] if found is not None else []
 
 
 def _model(profile: Profile, hf_home: str) -> tuple[ModelConfig, int | None] | None:

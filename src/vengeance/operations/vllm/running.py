@@ -121,17 +121,16 @@ def start_server(
     log = _log(host, profile.unit, output.stdout_lines)
     faults = vllm_faults.explain("\n".join([*log, *output.stderr_lines]), known)
     busy = any(fault.name == vllm_faults.BUSY for fault in faults)
-    return failed(host, *not_running(host.name, profile, log, faults, timeout, _holders(state, host) if busy else None))
+    return failed(host, *not_running(host.name, profile, log, faults, timeout, _holders(host) if busy else None))
 
 
-def _holders(state: State, host: Host) -> str | None:
+def _holders(host: Host) -> str | None:
     """Who has the card, by name: Windows alone knows, where that side of the box takes part in the run."""
-    for other in state.active_hosts:
-        if other.connected and "windows" in other.groups and stage.same_machine(host, other):
-            card, counters = other.get_fact(Gpu), other.get_fact(GpuProcesses)
-            if card is not None and counters is not None:
-                return _who(gpu_tenants.held(card, counters))
-    return None
+    windows = stage.windows_side(host)
+    if windows is None:
+        return None
+    card, counters = windows.get_fact(Gpu), windows.get_fact(GpuProcesses)
+    return None if card is None or counters is None else _who(gpu_tenants.held(card, counters))
 
 
 def _log(host: Host, unit: str, said: Sequence[str]) -> list[str]:

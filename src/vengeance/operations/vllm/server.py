@@ -125,7 +125,7 @@ def server(
             "models": models,
             "models_written": written,
             "card_check": CARD_CHECK,
-            "utilisation": vllm_faults.utilisation(declared, version),
+            "utilisation": vllm_profiles.utilisation(declared, version),
             "start_timeout": start_timeout,
         },
     )
