@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -50,3 +51,15 @@ def run_pyinfra(twin: str, *arguments: str, timeout: float = 900, vllm: str = "s
         text=True,
         timeout=timeout,
     )
+
+
+def told(finished: Finished) -> str:
+    """All that a person saw, without colours."""
+    return re.sub(r"\x1b\[[0-9;]*m", "", finished.stdout + finished.stderr)
+
+
+def right(finished: Finished) -> str:
+    """The same of a run that went well."""
+    text = told(finished)
+    assert finished.returncode == 0, text
+    return text

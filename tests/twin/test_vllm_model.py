@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from tests.twin_deploys import ROOT, TWIN, Finished, run_pyinfra
+from tests.twin_deploys import ROOT, TWIN, Finished, right, run_pyinfra, told
 from tests.waiting import eventually
 from vengeance.twin.__main__ import main
 from vengeance.twin.client import Twin
@@ -73,18 +73,6 @@ def published(shape: Shape) -> dict[str, str]:
     """The same of what the hub has."""
     files = Hub.of(cache_folder()).files(shape)
     return {name: hashlib.sha256(file.path.read_bytes()).hexdigest() for name, file in files.items()}
-
-
-def told(finished: Finished) -> str:
-    """All that a person saw, without colours."""
-    return re.sub(r"\x1b\[[0-9;]*m", "", finished.stdout + finished.stderr)
-
-
-def right(finished: Finished) -> str:
-    """The same of a run that went well."""
-    text = told(finished)
-    assert finished.returncode == 0, text
-    return text
 
 
 def refused(finished: Finished) -> str:

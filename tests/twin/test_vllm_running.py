@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from tests.twin_deploys import ROOT, TWIN, Finished, run_pyinfra
+from tests.twin_deploys import ROOT, TWIN, Finished, right, run_pyinfra, told
 from tests.unit.test_vllm_faults import CACHE_0_15, CACHE_0_32, CORE, NEW_CORE, OFFLINE, WRAPPER
 from tests.waiting import eventually, until
 from vengeance.twin.client import Twin
@@ -86,18 +86,6 @@ class Box:
         """Programs of the server's environment, and what they have left behind."""
         lines = self.sh("ps axwwo pid=,args=").splitlines()
         return [line for line in lines if f"{PATH}/bin" in line or "SIG_IGN" in line]
-
-
-def told(finished: Finished) -> str:
-    """All that a person saw, without colours."""
-    return re.sub(r"\x1b\[[0-9;]*m", "", finished.stdout + finished.stderr)
-
-
-def right(finished: Finished) -> str:
-    """The same of a run that went well."""
-    text = told(finished)
-    assert finished.returncode == 0, text
-    return text
 
 
 def changed(finished: Finished) -> bool:
