@@ -46,6 +46,9 @@ def test_the_sentences_follow_the_settings() -> None:
     assert "1 model (1.9 GB)" in said("ollama", "windows", ollama_models=[{"name": "qwen2.5:3b", "size_gb": 1.9}])
     assert "are deleted" in said("ollama", "windows", ollama_models_prune=True)
     assert "leaves CUDA's toolkit out" in said("cuda", "wsl", cuda_toolkit=False)
+    coder = "downloads what is missing of Qwen/Qwen2.5-Coder-32B-Instruct-AWQ, and starts none"
+    assert coder in said("vllm", "wsl")
+    assert "download" not in said("vllm", "wsl", vllm_download=False)
     assert "8080 (vLLM) of the distro to the tailnet by `tailscale serve`" in said("expose", "windows")
     assert said("expose", "windows", expose="none").endswith("and nothing else.")
 

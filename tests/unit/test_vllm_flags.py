@@ -222,6 +222,7 @@ def test_a_plug_in_brings_names_of_its_own() -> None:
         ({"distributed-executor-backend": "ray"}, NEW, "package ray"),
         ({"distributed-executor-backend": "rai"}, NEW, "works only where a plug-in adds it"),
         ({"config": "/etc/vllm.yaml"}, OLD, "is dropped, not negated"),
+        ({"download-dir": "/srv/models"}, OLD, "set vllm_hf_home"),
         ({"trust-remote-code": True}, OLD, "pin its revision"),
         ({"disable-log-requests": True}, OLD, "--disable-log-requests is deprecated in vLLM 0.15.1"),
         ({"disable-cascade-attn": True}, NEW, "--disable-cascade-attn is deprecated in vLLM 0.32.0"),

@@ -68,9 +68,12 @@ def _vllm(settings: Mapping[str, Any]) -> str:
     runs = (
         f"starts {_list(started)}" if started else "starts none: that is what `python -m vengeance mode batch` is for"
     )
+    wanted = [one for name, one in profiles.items() if name == settings["vllm_profile"] or one.get("enabled")]
+    models = [one["model"] for one in wanted if not one["model"].startswith("/")]
+    pulls = f", downloads what is missing of {_list(models)}" if models and settings["vllm_download"] else ""
     return (
         f"installs {settings['vllm_package']} into {settings['vllm_path']} and a systemd unit for each of "
-        f"{_count(list(profiles), 'profile')} ({_list(list(profiles))}), and {runs}."
+        f"{_count(list(profiles), 'profile')} ({_list(list(profiles))}){pulls}, and {runs}."
     )
 
 
@@ -84,7 +87,10 @@ def _expose(settings: Mapping[str, Any]) -> str:
 
 
 def _verify(settings: Mapping[str, Any]) -> str:
-    return "asks, from this machine, whether what it should reach answers. It changes nothing."
+    return (
+        "asks, from this machine, whether what it should reach answers, and a vLLM server that runs and is exposed for "
+        "a completion. It changes nothing."
+    )
 
 
 def _verify_distro(settings: Mapping[str, Any]) -> str:

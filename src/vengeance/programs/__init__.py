@@ -1,6 +1,6 @@
 """Programs of a few lines that run in the distro, each a file of its own that imports nothing of ours.
 
-They are given to Python on its command line, so they hold no secret and need not be put anywhere.
+They are given to Python on its command line or its stdin, so they hold no secret and need not be put anywhere.
 """
 
 from __future__ import annotations

@@ -139,6 +139,11 @@ def transfer_errors() -> tuple[type[BaseException], ...]:
     return tuple(found)
 
 
+def unanswered() -> contextlib.AbstractContextManager[None]:
+    """Passes over a hint that is not to be had, which is no reason for another error."""
+    return contextlib.suppress(*transfer_errors(), LookupError, TypeError, ValueError)
+
+
 def status_of(error: BaseException) -> int | None:
     """The HTTP status that an error stands for, None when no answer came."""
     return getattr(getattr(error, "response", None), "status_code", None)
@@ -230,17 +235,16 @@ class Hub:
         ) from None
 
     def _owner(self) -> str:
-        with contextlib.suppress(Exception):
+        with unanswered():
             return f", {self.api.whoami()['name']},"
         return ""
 
     def _near_models(self) -> str:
         owner, _, name = self.model.partition("/")
         known: list[str] = []
-        # A hint is no reason for another error.
-        with contextlib.suppress(Exception):
+        with unanswered():
             known += [one.id for one in self.api.list_models(author=owner, limit=500)]
-        with contextlib.suppress(Exception):
+        with unanswered():
             known += [one.id for one in self.api.list_models(search=name, limit=50)]
         near = difflib.get_close_matches(self.model, list(dict.fromkeys(known)), n=3, cutoff=0.5)
         return f" Near to it: {', '.join(near)}." if near else f" Look it up at {HUB}/models?search={name}."
@@ -249,10 +253,10 @@ class Hub:
         """What is said of a revision that the model has not."""
         names: list[str] = []
         commits: list[str] = []
-        with contextlib.suppress(Exception):
+        with unanswered():
             refs = self.api.list_repo_refs(self.model)
             names = [ref.name for ref in [*refs.branches, *refs.tags]]
-        with contextlib.suppress(Exception):
+        with unanswered():
             commits = [one.commit_id for one in self.api.list_repo_commits(self.model)]
         begun = [commit for commit in commits if commit.startswith(revision[:7])]
         near = begun or difflib.get_close_matches(revision, [*names, *commits], n=1, cutoff=0.5)

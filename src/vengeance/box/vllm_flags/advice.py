@@ -115,6 +115,15 @@ def _file(given: Given, version: str) -> Iterator[str]:
         )
 
 
+def _elsewhere(given: Given, version: str) -> Iterator[str]:
+    # vllm/model_executor/model_loader/weight_utils.py, get_lock: in that folder, else in /tmp.
+    if "download-dir" in given:
+        yield (
+            "download-dir: a deploy downloads models into vllm_hf_home, and a server may not write to other folders, "
+            "where vLLM makes its lock: leave it out, and set vllm_hf_home."
+        )
+
+
 def _foreign_code(given: Given, version: str) -> Iterator[str]:
     if given.get("trust-remote-code") is True:
         yield "trust-remote-code runs Python that comes with the model: pin its revision to a commit that was read."
@@ -129,5 +138,6 @@ _RULES: tuple[Callable[[Given, str], Iterator[str]], ...] = (
     _sleep,
     _ray,
     _file,
+    _elsewhere,
     _foreign_code,
 )
