@@ -166,12 +166,14 @@ def test_a_unit_that_hides_the_card_is_named_though_the_distro_has_it(
 def test_a_torch_for_the_processor_is_no_silent_success(box: Twin) -> None:
     file = sh(box, f"echo {ENVIRONMENT}/lib/python3*/site-packages/torch/version.py").strip()
     sh(box, f"sed -i 's/^cuda = .*/cuda = None/' {file}", user="steam")
-    done = deploy("deploys/vllm.py", "--yes")
-    assert done.returncode == 1
-    assert "torch 2.9.1+twin is the build for the processor, which sees no card whatever is there" in said(done)
-    done = deploy("deploys/vllm.py", "--yes", "--data", "vllm_device=cpu")
-    assert "is to run on the processor (vllm_device), so torch is not asked about the card" in said(done)
-    sh(box, f"sed -i 's/^cuda = .*/cuda = \"12.8\"/' {file}", user="steam")
+    try:
+        refused = deploy("deploys/vllm.py", "--yes")
+        taken = deploy("deploys/vllm.py", "--yes", "--data", "vllm_device=cpu")
+    finally:
+        sh(box, f"sed -i 's/^cuda = .*/cuda = \"12.8\"/' {file}", user="steam")
+    assert refused.returncode == 1
+    assert "torch 2.9.1+twin is the build for the processor, which sees no card whatever is there" in said(refused)
+    assert "is to run on the processor (vllm_device), so torch is not asked about the card" in said(taken)
 
 
 def test_a_half_installation_and_bad_marshal_data_are_mended(box: Twin) -> None:
