@@ -20,6 +20,7 @@ from tests.unit.operation_runs import run_operation
 from tests.waiting import eventually
 from vengeance import programs
 from vengeance.box import vllm_environment as box
+from vengeance.box import vllm_unit
 from vengeance.facts.vllm.environment import DiskRoom, Environment, EnvironmentFaults
 from vengeance.operations import vllm
 from vengeance.twin.wheels import write_wheel
@@ -117,8 +118,13 @@ def ready(tmp_path_factory: pytest.TempPathFactory) -> tuple[Box, str]:
 
 
 @pytest.fixture
-def env(ready: tuple[Box, str]) -> Iterator[Box]:
+def env(ready: tuple[Box, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Box]:
     ready[0].host.before = lambda command: None
+    # What a person has compiled who runs these tests is his own.
+    home = ready[0].folder / "home"
+    home.mkdir(exist_ok=True)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setattr(vllm_unit, "COMPILED", (str(home / "of-the-servers"),))
     yield ready[0]
     shutil.rmtree(ready[0].folder / "an-env.cache", ignore_errors=True)
 
@@ -136,7 +142,11 @@ def test_an_upgrade_replaces_the_old_version_with_its_bytecode_and_what_it_compi
     env.must("0.15.0")
     stale = env.site / "tokens/__pycache__/stale.pyc"
     stale.write_bytes(b"old")
+    compiled = [env.folder / "home" / name for name in (".triton/cache", "of-the-servers")]
+    for folder in compiled:
+        folder.mkdir(parents=True)
     said = env.must("0.15.1")
+    assert not any(folder.exists() for folder in compiled)
     assert "vllm 0.15.0 -> ==0.15.1" in said
     assert "what the old version has compiled -> removed" in said
     assert not stale.exists()

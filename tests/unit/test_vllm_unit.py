@@ -172,6 +172,16 @@ def test_the_card_is_looked_at_for_the_part_that_the_profile_takes() -> None:
     assert values(unit(settings=default, version="0.15.1"), "ExecStartPre") == [f"{program} 0.9"]
 
 
+def test_what_an_upgrade_removes_is_where_servers_compile_to() -> None:
+    named = dict(word.split("=", 1) for line in values(unit(), "Environment") for word in line.split())
+    assert {*vllm_unit.COMPILED} == {
+        named["TRITON_CACHE_DIR"],
+        named["TORCHINDUCTOR_CACHE_DIR"],
+        f"{named['VLLM_CACHE_ROOT']}/torch_compile_cache",
+        f"{named['HOME']}/.cache/flashinfer",
+    }
+
+
 # --- one at a time ------------------------------------------------------------------------------------------
 
 

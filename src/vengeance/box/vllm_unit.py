@@ -8,6 +8,15 @@ from collections.abc import Iterable, Mapping
 HIDDEN = ("/home", "/root", "/run/user")
 """What ProtectHome= hides: https://www.freedesktop.org/software/systemd/man/latest/systemd.exec.html#ProtectHome="""
 
+COMPILED = (
+    "/var/cache/vllm/triton",
+    "/var/cache/vllm/inductor",
+    "/var/cache/vllm/vllm/torch_compile_cache",
+    "/var/lib/vllm/.cache/flashinfer",
+)
+"""Where templates/vllm.service.j2 has servers keep what they compile for one version: Triton's kernels, torch.compile's
+graphs, FlashInfer's programs (below HOME: flashinfer/jit/env.py)."""
+
 # A colon would be read as what follows the path, a space as the next one, % as a specifier.
 _PLAIN = re.compile(r"(/[A-Za-z0-9@_+=,.-]+)+")
 

@@ -15,14 +15,14 @@ from pyinfra.api.command import FileUploadCommand, PyinfraCommand, QuoteString, 
 from pyinfra.context import ctx_state, host, state
 
 from vengeance import programs
-from vengeance.box import python_packages
+from vengeance.box import python_packages, vllm_unit
 from vengeance.box import vllm_environment as box
 from vengeance.connectors.long_command import LongCommand
 from vengeance.facts.vllm.environment import EnvironmentState, Faults
 
 INSTALLERS_LOCK = "locks/installers.txt"
-# What they have compiled for one version is of no use to another: Triton's kernels, torch.compile's graphs.
-_COMPILED = (".triton/cache", ".cache/vllm/torch_compile_cache", ".cache/flashinfer")
+# The same as servers have, of a vLLM that the user has started by himself; below his home.
+_COMPILED_AT_HOME = (".triton/cache", ".cache/vllm/torch_compile_cache", ".cache/flashinfer")
 _FILES_AT_ONCE = 200
 _QUIETLY = ("install", "--no-input", "--disable-pip-version-check")
 
@@ -192,7 +192,9 @@ class Installation:
         library = QuoteString(f"{self.path}/lib")
         # find goes back to where it was started, which may be root's.
         yield self.as_user("cd / && find", library, "-type d -name __pycache__ -prune -exec rm -rf -- {} +")
-        yield self.as_user("cd && rm -rf --", *(QuoteString(folder) for folder in _COMPILED))
+        # It is of no use to another version.
+        folders = (*_COMPILED_AT_HOME, *vllm_unit.COMPILED)
+        yield self.as_user("cd && rm -rf --", *(QuoteString(folder) for folder in folders))
 
     def install(self, installer: str, sources: Sources) -> Generator[PyinfraCommand, None, None]:
         """Give the commands that install what is asked for.
