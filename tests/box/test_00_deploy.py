@@ -12,6 +12,7 @@ from pyinfra.api.state import State
 
 from tests.box.conftest import only_host
 from tests.twin_deploys import Deploy
+from vengeance.secret import Secret
 
 ROOT = Path(__file__).resolve().parents[2]
 STAGES = ["preflight", "windows", "ollama", "wsl", "cuda", "vllm", "expose", "verify"]
@@ -61,7 +62,7 @@ def test_a_plan_of_what_is_there_shows_no_change(deployed: None, run_deploy: Dep
 def secrets_of(box: State) -> dict[str, str]:
     found = {"winrm_password": only_host(box, "windows").data.winrm_password}
     found["VLLM_API_KEY"] = only_host(box, "wsl").data.vllm_api_key
-    return {name: secret.reveal() for name, secret in found.items()}
+    return {name: secret.reveal() for name, secret in found.items() if isinstance(secret, Secret)}
 
 
 def test_the_first_run_shows_before_and_after_of_the_variables(first_run: subprocess.CompletedProcess[str]) -> None:
