@@ -5,8 +5,8 @@ export PYTHON
 .PHONY: help demo test test-full lint bench constraints vllm-flags lock-vllm clean
 
 help:
-	@echo "make demo         set everything up, then build the whole box on its twin"
-	@echo "make test         set everything up, then run all checks and tests"
+	@echo "make demo         set everything up, build the whole box on its twin, and ask the real vLLM in it (VENGEANCE_TWIN_VLLM=stand-in: without)"
+	@echo "make test         set everything up, then run all checks and tests (VENGEANCE_REAL=0: without those with a real vLLM)"
 	@echo "make test-full    cut runs at every tenth request and step, and all of vLLM's parsers (half an hour)"
 	@echo "make lint         only ruff, mypy and the PowerShell checker"
 	@echo "make bench        the figures of the wire, beside pywinrm's and Ansible's"
