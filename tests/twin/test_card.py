@@ -68,10 +68,10 @@ def test_a_game_is_a_process_that_holds_the_card_until_it_is_ended(box: CardBox)
     assert box.used == IDLE + 12_000
     (game,) = box.held.of("game")
     assert (game.image, game.pid, game.mib) == (GAME, pid, 12_000)
-    assert [one.pid for one in box.held.in_the_way] == [pid]
+    assert [one.pid for one in box.held.of("comfyui", "game", "other")] == [pid]
     assert box.run(f"taskkill /f /im {GAME}").code == 0
     assert until(lambda: box.used == IDLE)
-    assert box.held.in_the_way == ()
+    assert box.held.of("comfyui", "game", "other") == ()
 
 
 def test_a_person_who_logs_off_ends_the_game(box: CardBox) -> None:
@@ -85,7 +85,7 @@ def test_a_person_who_logs_off_ends_the_game(box: CardBox) -> None:
 def test_comfyui_is_told_from_another_python(box: CardBox) -> None:
     box.windows.games.hold(None, 5_000, comfyui=True)
     box.windows.games.hold("pythonw.exe", 600)
-    assert [(one.tenant, one.image) for one in box.held.in_the_way] == [
+    assert [(one.tenant, one.image) for one in box.held.of("comfyui", "game", "other")] == [
         ("comfyui", "python.exe"),
         ("game", "pythonw.exe"),
     ]
@@ -101,7 +101,7 @@ def test_ollamas_runner_is_ollamas(box: CardBox) -> None:
     (runner,) = box.held.of("ollama")
     assert (runner.image, runner.pid) == ("llama-server.exe", box.processes("llama-server.exe")[0].pid)
     assert box.used == IDLE + runner.mib
-    assert box.held.in_the_way == ()
+    assert box.held.of("comfyui", "game", "other") == ()
 
 
 def test_what_a_distro_holds_is_its_machines(box: CardBox) -> None:

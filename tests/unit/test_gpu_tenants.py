@@ -74,7 +74,7 @@ def test_each_program_is_somebodys(image: str | None, path: str | None, mib: int
     assert tenant_of(image, path, mib, comfyui) == tenant
 
 
-def test_what_belongs_to_the_person_at_the_screen_is_in_the_way_and_the_rest_is_not() -> None:
+def test_what_belongs_to_the_person_at_the_screen_is_told_apart_from_the_rest() -> None:
     one = seen(
         process(400, "dwm.exe", 800),
         process(4120, "llama-server.exe", 6_000, RUNNER),
@@ -83,7 +83,8 @@ def test_what_belongs_to_the_person_at_the_screen_is_in_the_way_and_the_rest_is_
         process(6000, "blender.exe", 2_000),
         process(7000, "ComfyUI.exe", 120),
     )
-    assert [(holder.image, holder.pid) for holder in one.in_the_way] == [("python.exe", 5000), ("blender.exe", 6000)]
+    theirs = [(holder.image, holder.pid) for holder in one.of("comfyui", "game", "other")]
+    assert theirs == [("python.exe", 5000), ("blender.exe", 6000), ("ComfyUI.exe", 7000)]
     assert (one.mib_of("ollama"), one.mib_of("wsl"), one.mib_of("desktop", "other"), one.mib_of("game")) == (
         6_000,
         4_000,
@@ -100,7 +101,7 @@ def test_what_the_counters_name_too_much_leaves_nothing_unnamed() -> None:
 
 def test_broken_counters_are_told_with_their_mend_and_nobody_is_said_to_have_nothing() -> None:
     one = seen(counted=False, reason="Invalid class", of_card=False)
-    assert not one.counted
+    assert one.holders == ()
     assert one.unnamed == 24564 - 3_200
     assert "Invalid class" in picture(one)
     assert "lodctr /R" in one.complaints[0]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +42,11 @@ def gib(size: float) -> float:
     return size / GIB
 
 
+def implied_overhead(utilization: float, weights: int, available: int) -> int:
+    """The overhead of a start whose log says how much was left for the cache, in bytes as all of these."""
+    return math.ceil(CARD * Fraction(str(utilization))) - weights - available
+
+
 # --- The reference: weights, cache, critical parameters, failure modes ------------------------------------------------
 
 
@@ -72,9 +79,9 @@ def test_they_fit_too_where_nobody_read_what_windows_holds() -> None:
 
 def test_014_gib_available_is_another_overhead_at_each_utilization_and_only_the_first_two_can_be() -> None:
     weights, available = int(18.14 * GIB), int(0.14 * GIB)
-    overheads = {u: vram.implied_overhead(CARD, u, weights, available) for u in (0.85, 0.90, 0.92)}
+    overheads = {u: implied_overhead(u, weights, available) for u in (0.85, 0.90, 0.92)}
     assert {u: round(gib(size), 2) for u, size in overheads.items()} == {0.85: 2.11, 0.90: 3.31, 0.92: 3.79}
-    most = vram.implied_overhead(CARD, 0.92, weights, GIB // 2)
+    most = implied_overhead(0.92, weights, GIB // 2)
     assert round(gib(most), 2) == 3.43, "2048 tokens did start at 0.92"
     stated = planned(QWEN, PROVED).overhead
     assert stated.low < overheads[0.85] < stated.high

@@ -113,19 +113,9 @@ class Held:
     complaints: tuple[str, ...] = ()
 
     @property
-    def counted(self) -> bool:
-        """Whether Windows names anybody at all; without that nothing follows from the absence of a holder."""
-        return bool(self.holders)
-
-    @property
     def unnamed(self) -> int:
         """MiB that are not free and that nobody is named for."""
         return max(0, self.total - self.free - sum(holder.mib for holder in self.holders))
-
-    @property
-    def in_the_way(self) -> tuple[Holder, ...]:
-        """The holders that belong to the person at the screen, and that a model on the card would have to wait for."""
-        return tuple(holder for holder in self.of("comfyui", "game", "other") if holder.mib >= SMALL_MIB)
 
     def of(self, *tenants: Tenant) -> tuple[Holder, ...]:
         """Return the holders of these tenants, the largest first."""

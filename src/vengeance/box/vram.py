@@ -390,14 +390,6 @@ def graphs(config: ModelConfig, settings: Settings) -> Range:
     return Range(low, max(low, _GRAPHS_FLOOR, int(_GRAPHS_MOST * part)))
 
 
-def implied_overhead(card: int, utilization: float, weights: int, available: int) -> int:
-    """Return the overhead of a start whose log says how much was left for the cache.
-
-    + card, weights, available: bytes; ``Available KV cache memory`` is the last
-    """
-    return math.ceil(card * Fraction(str(utilization))) - weights - available
-
-
 def check(settings: Settings) -> None:
     """Check the settings by themselves. Raises ValueError with a sentence."""
     if not 0 < settings.utilization <= 1:
