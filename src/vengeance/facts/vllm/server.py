@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypedDict
+from typing import TypedDict, cast
 
 from pyinfra.api.command import QuoteString, StringCommand
 from pyinfra.api.exceptions import FactProcessError
@@ -91,34 +91,15 @@ def parse_server(output: list[str]) -> ServerState:
 
     Raises FactProcessError for a name that is none of them, and for output that was cut.
     """
-    state = ABSENT.copy()
     if not output or output[-1] != "end":
         raise FactProcessError(f"The state of the server ends with {output[-1:]!r}, so something of it is missing.")
+    found: dict[str, object] = {**ABSENT}
     for line in output[:-1]:
         name, _, value = line.partition(" ")
-        if name == "unit":
-            state["unit"] = value
-        elif name == "environment":
-            state["environment"] = value
-        elif name == "environment_mode":
-            state["environment_mode"] = value
-        elif name == "environment_owner":
-            state["environment_owner"] = value
-        elif name == "api_key":
-            state["api_key"] = value
-        elif name == "keyed":
-            state["keyed"] = True
-        elif name == "card_check":
-            state["card_check"] = value
-        elif name == "started_with":
-            state["started_with"] = value
-        elif name == "enabled":
-            state["enabled"] = True
-        elif name == "active":
-            state["active"] = True
-        else:
+        if name not in found:
             raise FactProcessError(f"The state of the server has a line that nobody asked for: {line!r}.")
-    return state
+        found[name] = True if ABSENT[name] is False else value  # type: ignore[literal-required]
+    return cast(ServerState, found)
 
 
 class Server(FactBase[ServerState]):
