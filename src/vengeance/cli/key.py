@@ -94,7 +94,7 @@ def _distro(found: Inventory, file: Path, name: str | None) -> Host:
 def _of_the_box(found: Inventory, host: Host) -> str:
     State(found, Config())  # type: ignore[no-untyped-call]
     try:
-        host.connect(raise_exceptions=True)
+        host.connect(show_errors=False, raise_exceptions=True)
         made = made_key(host)
     except (ConnectError, OSError) as error:
         raise NoKeyError(str(error)) from None

@@ -129,9 +129,12 @@ def _length(text: str) -> int:
     units = {"k": 1000, "m": 10**6, "K": 1 << 10, "M": 1 << 20}
     if text == "auto":
         return vram.AUTO
-    if text[-1:] in units:
-        return int(float(text[:-1]) * units[text[-1]])
-    return int(text)
+    try:
+        return int(float(text[:-1]) * units[text[-1]]) if text[-1:] in units else int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no number of tokens: write 2048, 2K (2048), 2k (2000) or auto"
+        ) from None
 
 
 def _cases(given: argparse.Namespace) -> Iterator[Case]:

@@ -286,7 +286,9 @@ def _wsl(settings: Mapping[str, Any]) -> Iterator[str]:
         try:
             one()
         except ValueError as error:
-            yield f"{name}: {str(error).rstrip('.')}."
+            text = str(error)
+            # The dots of "export HF_TOKEN=..." stand for something.
+            yield f"{name}: {text if text.endswith('...') else text.rstrip('.') + '.'}"
     if settings["vllm_installer"] not in ("pip", "uv"):
         yield f"vllm_installer is 'pip' or 'uv', not {settings['vllm_installer']!r}."
     if set(settings["vllm_size_gb"]) != {"download", "installed"} or min(settings["vllm_size_gb"].values()) < 0:
