@@ -11,7 +11,7 @@ import pytest
 from pyinfra.api.exceptions import FactProcessError
 
 from vengeance.facts import vllm
-from vengeance.facts.vllm import server
+from vengeance.facts.vllm import journal, server
 
 
 def run(command: str) -> list[str]:
@@ -81,3 +81,20 @@ def test_health_is_yes_or_no() -> None:
     assert vllm.Health().process(["yes"]) is True
     assert vllm.Health().process(["no"]) is False
     assert run(vllm.Health().command(port=1).get_raw_value()) == ["no"]
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        ("token hf_abcdefghijklmnop is set", "token *MASKED* is set"),
+        ("args: {'api_key': ['sk-a', 'sk-b'], 'port': 1}", "args: {'api_key': *MASKED*, 'port': 1}"),
+        ("vllm serve m --api-key=sk-a --port 1", "vllm serve m --api-key=*MASKED* --port 1"),
+        ("VLLM_API_KEY=sk-a x", "VLLM_API_KEY=*MASKED* x"),
+        ("Authorization: Bearer sk-a", "Authorization: Bearer *MASKED*"),
+        ("Loading shards: 40 % of hf_home", "Loading shards: 40 % of hf_home"),
+    ],
+)
+def test_a_secret_in_a_log_is_masked_here_and_where_a_box_tells_it_as_it_comes(line: str, shown: str) -> None:
+    assert journal.masked(line) == shown
+    told = subprocess.run(["sed", "-E", journal.MASKING], input=line, capture_output=True, text=True, check=True)
+    assert told.stdout == shown

@@ -34,6 +34,12 @@ _SECRETS = (
     re.compile(r"(?<=Bearer )\S+"),
 )
 
+MASKING = (
+    r"s/\bhf_[A-Za-z0-9]{8,}/*MASKED*/g; s/('api_key': )\[[^]]*\]/\1*MASKED*/g; "
+    r"s/(--api-key[ =]|VLLM_API_KEY=|Bearer )[^[:space:]]+/\1*MASKED*/g"
+)
+"""The same for ``sed -E``: what a box tells of a log while a server starts is shown as it comes."""
+
 
 def masked(line: str) -> str:
     """Return a line of a log with everything that looks like a token or a key replaced."""

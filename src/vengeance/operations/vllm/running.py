@@ -16,6 +16,7 @@ from vengeance.box import gpu_tenants, vllm_faults, vllm_profiles
 from vengeance.box.vllm_profiles import Profile
 from vengeance.connectors.long_command import LongCommand
 from vengeance.facts.vllm import Alive, Environment, Health, Journal, Server, Units, started_with_file
+from vengeance.facts.vllm.journal import MASKING
 from vengeance.facts.windows import Gpu, GpuProcesses
 from vengeance.operations import stage
 from vengeance.operations.refusal import checked, failed, in_a_sentence, refuse
@@ -36,8 +37,8 @@ _SHOWN_LINES_BESIDE_A_FAULT = 5
 # A run that was cut off leaves this waiting in the distro. The next run says that it has taken over, so that the server
 # is not stopped under it.
 _START = """\
-unit=$1 port=$2 left=$3 note=$4 fingerprint=$5; shift 5
-tell() { journalctl --no-pager --quiet --lines 1 --output cat --unit "$unit"; }
+unit=$1 port=$2 left=$3 note=$4 fingerprint=$5 mask=$6; shift 6
+tell() { journalctl --no-pager --quiet --lines 1 --output cat --unit "$unit" | sed -E "$mask"; }
 mine=/run/vengeance-starts-vllm
 token=$$-$(cat /proc/sys/kernel/random/uuid)
 echo "$token" > "$mine"
@@ -110,7 +111,8 @@ def start_server(
 ) -> bool:
     """Start a server and wait until it answers; one that does not is stopped, and its log is explained."""
     others = [unit for unit in host.get_fact(Units) if unit != profile.unit]
-    words = [profile.unit, str(profile.port), str(timeout), started_with_file(profile.name), fingerprint, *others]
+    note = started_with_file(profile.name)
+    words = [profile.unit, str(profile.port), str(timeout), note, fingerprint, MASKING, *others]
     succeeded, output = host.run_shell_command(
         LongCommand("sh -c", QuoteString(_START), "sh", *(QuoteString(word) for word in words))
     )
