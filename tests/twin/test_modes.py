@@ -113,6 +113,21 @@ def test_who_has_the_card_is_refused_by_name_and_nothing_is_changed(box: ModesBo
     assert len(box.images) == 1, "images leaves it to whoever has it"
 
 
+def test_a_port_that_a_program_of_windows_has_is_refused_by_its_name_and_mended_when_it_ends(box: ModesBox) -> None:
+    box.twin.fault("port_taken", port=8080)
+    try:
+        refused = box.mode("batch")
+    finally:
+        box.twin.fault("port_taken", port=None)
+    assert refused.returncode == 1
+    assert "Nothing was changed" in said(refused)
+    assert "Port 8080 of Windows is taken by node.exe (process 4712), so WSL could not forward it" in said(refused)
+    assert "Traceback" not in said(refused)
+    assert box.active() == "inactive"
+    box.into("batch")
+    assert box.active() == "active"
+
+
 # --- there and back -----------------------------------------------------------------------------------------
 
 

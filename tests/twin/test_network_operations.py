@@ -584,5 +584,9 @@ def test_serve_reaches_a_distro_that_shares_this_machines_network(box: Box) -> N
 def test_bad_luck_with_ports_is_asked_for_by_name() -> None:
     assert parse_faults(["nat-port", "11434"], None, None) == [{"kind": "nat_port", "port": 11434}]
     assert parse_faults(["nat-port", "off"], None, None) == [{"kind": "nat_port", "port": None}]
+    assert parse_faults(["port-taken", "8080", "port-taken", "off"], None, None) == [
+        {"kind": "port_taken", "port": 8080},
+        {"kind": "port_taken", "port": None},
+    ]
     with pytest.raises(ValueError, match="nat-port needs a TCP port"):
         parse_faults(["nat-port"], None, None)

@@ -152,6 +152,33 @@ def test_a_box_without_a_card_is_refused() -> None:
     assert "shows no NVIDIA card" in sentence
 
 
+def test_a_box_without_a_card_is_in_no_mode_quite_and_says_nothing_of_what_is_on_it() -> None:
+    found = modes.mode_of(Seen(None, {}))
+    assert not found.settled
+    (sentence,) = found.sentences
+    assert "shows no NVIDIA card" in sentence
+
+
+def listener(address: str, process: str | None) -> dict[str, object]:
+    return {"address": address, "port": 8080, "pid": 88, "process": process, "path": None}
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "0.0.0.0", "::"])
+def test_a_port_that_a_program_of_windows_has_is_refused_by_its_name(address: str) -> None:
+    taken = modes.port_taken(8080, PROFILE, [listener(address, "node.exe")])
+    assert taken is not None
+    assert taken.startswith("Port 8080 of Windows is taken by node.exe (process 88)")
+    assert f"the vLLM server {PROFILE}. End that program, or give the profile another port" in taken
+
+
+@pytest.mark.parametrize(
+    ("address", "process"),
+    [("127.0.0.1", "wslrelay.exe"), ("100.98.226.75", "tailscaled.exe"), ("0.0.0.0", "svchost.exe")],
+)
+def test_what_forwards_a_port_to_the_distro_does_not_take_it(address: str, process: str) -> None:
+    assert modes.port_taken(8080, PROFILE, [listener(address, process)]) is None
+
+
 def test_a_server_on_the_processor_needs_no_card() -> None:
     assert modes.refusals(replace(BATCHES, profile="on-the-processor"), replace(IDLE, card=card(GAME))) == []
 

@@ -10,7 +10,7 @@ No mode is written down anywhere: the mode of a box is read from who has the car
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
@@ -30,6 +30,9 @@ NOTHING_MIB = 256
 """What WSL may have of the card with no server in it: less than any model has (judged)."""
 _SURELY = 0.8
 """The part of what leaves that must be seen to: Ollama's sizes are its own estimate, and others go on meanwhile."""
+
+_LOCALHOST = ("127.0.0.1", "0.0.0.0", "::")  # noqa: S104
+_FORWARDERS = ("wslrelay.exe", "wslhost.exe", "tailscaled.exe", "svchost.exe")
 
 _TELL = "`python -m vengeance mode show` says who has what."
 
@@ -162,6 +165,8 @@ def _without_a_server(seen: Seen) -> Verdict:
     loaded, images = seen.loaded, seen.of("comfyui")
     so: list[str] = []
     off: list[str] = []
+    if seen.card is None:
+        off.append("The driver shows no NVIDIA card: run nvidia-smi on the box.")
     if seen.wsl_mib >= NOTHING_MIB:
         off.append(
             f"A program in WSL holds {_mib(seen.wsl_mib)}, and no server of vLLM's that is ours runs: find it with "
@@ -176,7 +181,7 @@ def _without_a_server(seen: Seen) -> Verdict:
         return Verdict("images", not off, (*so, *off))
     if loaded:
         so.append(f"Ollama has {_models(loaded)} on the card.")
-    elif seen.models is not None:
+    elif seen.models is not None and seen.card is not None:
         so.append("No model is on the card: Ollama loads one when it is asked, and until then images have it free too.")
     others = seen.of("game", "other")
     if others:
@@ -252,6 +257,24 @@ def _too_little_room(part: float, card: Held, seen: Seen) -> list[str]:
         f"Ollama has left it.{who} Close programs, or give the profile a gpu_memory_utilization of {most:g} at most. "
         f"{_TELL}"
     ]
+
+
+def port_taken(port: int, profile: str, listeners: Iterable[Mapping[str, Any]]) -> str | None:
+    """Return who has a port on Windows that WSL would forward to a server in the distro; None where nobody has.
+
+    + listeners: those on the port, as the fact ``windows.Listeners`` has them
+
+    wslrelay.exe is WSL's own, tailscaled.exe and svchost.exe (portproxy) forward to it. The server would start and
+    answer in the distro all the same, and nobody would reach it: the program that was first has Windows' localhost.
+    """
+    for one in listeners:
+        process = str(one["process"] or "a program")
+        if one["address"] in _LOCALHOST and process.lower() not in _FORWARDERS:
+            return (
+                f"Port {port} of Windows is taken by {process} (process {one['pid']}), so WSL could not forward it to "
+                f"the vLLM server {profile}. End that program, or give the profile another port, and run this again."
+            )
+    return None
 
 
 def steps(mode: Mode, seen: Seen, profile: str) -> list[str]:

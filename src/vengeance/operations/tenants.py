@@ -27,6 +27,7 @@ from vengeance.box.ollama_settings import asked_at
 from vengeance.facts import tenants
 from vengeance.facts.ollama import Loaded
 from vengeance.facts.vllm.states import States
+from vengeance.facts.windows import Listeners
 from vengeance.operations import ollama, reach, settings, stage, vllm
 from vengeance.operations.ollama.waiting import looks
 from vengeance.operations.refusal import failed, refuse, refuse_all
@@ -113,7 +114,7 @@ def nobody_else(asked: Handover) -> Generator[PyinfraCommand, None, None]:
     """
     seen = _look(asked)
     course(host.state, host).before = seen
-    found = modes.refusals(asked, seen)
+    found = [*modes.refusals(asked, seen), *_port_taken(asked, seen)]
     if found:
         if state.current_stage == StateStage.Prepare:
             # The command below does nothing in a plan, and the plan is where this is wanted.
@@ -125,6 +126,17 @@ def nobody_else(asked: Handover) -> Generator[PyinfraCommand, None, None]:
     for step in modes.steps(asked.mode, seen, asked.profile or ""):
         host.log(f"to do: {step}")
     host.noop("nobody else has the card")
+
+
+def _port_taken(asked: Handover, seen: Seen) -> list[str]:
+    # Of a server that runs, the listener on Windows is WSL's own.
+    if asked.profile is None or any(server.profile == asked.profile for server in seen.running):
+        return []
+    port = asked.ports[asked.profile]
+    # None where it could not be read: pyinfra has said so, and failed the host.
+    listeners = host.get_fact(Listeners, port=port)
+    taken = modes.port_taken(port, asked.profile, listeners or [])
+    return [] if taken is None else [taken]
 
 
 @operation()
@@ -382,9 +394,10 @@ def told(asked: Handover, address: str | None = None) -> Generator[PyinfraComman
         return
     seen = _look(asked)
     verdict = modes.mode_of(seen)
-    is_so = asked.mode in verdict.fits and verdict.settled
+    there = asked.mode in verdict.fits
+    is_so = there and verdict.settled
     host.log_styled(
-        f"{host.name} is in mode {asked.mode if is_so else verdict.mode}{'' if is_so else ', but not quite'}. "
+        f"{host.name} is in mode {asked.mode if there else verdict.mode}{'' if is_so else ', but not quite'}. "
         + " ".join(verdict.sentences),
         fg="green" if is_so else "yellow",
         bold=True,

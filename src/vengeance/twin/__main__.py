@@ -28,6 +28,7 @@ faults, one or more at a time (numbers of requests count from when the rule is s
   add-type           Add-Type fails, as where AppLocker blocks the compiler: the agent cannot start
   disk-full BYTES    only so many bytes more can be written to C:; 'off' takes that away
   nat-port PORT      Windows' own NAT takes that TCP port at each of its starts, now for the first time; 'off' ends it
+  port-taken PORT    a program on Windows listens on that TCP port of 127.0.0.1; 'off' ends it
   firewall-question  a closed question of the firewall: what it asks about on a desktop gets block rules
   web-cut BYTES      --times downloads from the vendors are cut after so many bytes
   web-stall BYTES    the same, and the server says nothing more instead
@@ -174,12 +175,10 @@ def parse_faults(words: Sequence[str], action: str | None, times: int | None) ->
                 rule = {"kind": "disk_full", "bytes": None}
             else:
                 rule = {"kind": "disk_full", "bytes": number("a number of bytes, or 'off'", 0)}
-        elif kind == "nat-port":
-            if left[:1] == ["off"]:
-                left.pop(0)
-                rule = {"kind": "nat_port", "port": None}
-            else:
-                rule = {"kind": "nat_port", "port": number("a TCP port, or 'off'")}
+        elif kind in ("nat-port", "port-taken"):
+            off = left[:1] == ["off"]
+            rule = {"kind": kind.replace("-", "_"), "port": None if off else number("a TCP port, or 'off'")}
+            del left[:off]
         elif kind == "ollama-pull":
             how = left.pop(0).replace("-", "_") if left else ""
             rule = {"kind": "ollama", "how": how}

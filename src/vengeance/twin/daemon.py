@@ -41,6 +41,7 @@ from vengeance.twin.vendors.vendors import Vendors
 from vengeance.twin.windows.gpu import Gpu
 from vengeance.twin.windows.lxss import RegistryRegistrations
 from vengeance.twin.windows.model import Windows
+from vengeance.twin.windows.network import LOOPBACK, Listener, NetworkError
 from vengeance.twin.windows.state import HOSTNAME, USER, WSL_VERSION, State, read_json, write_json
 from vengeance.twin.wsl.program import WslExe, WslVersions
 from vengeance.twin.wsl.service import WslError, WslService
@@ -55,6 +56,10 @@ DISTRO_FOLDER = f"C:\\Users\\{USER}\\AppData\\Local\\wsl\\{DISTRO}"
 LINUX_UID = 1000
 # How long the server is away in a restart; a real box takes half a minute or more.
 RESTART_SECONDS = 2.0
+
+# The program that the fault port-taken starts.
+_TAKER = "C:\\Program Files\\nodejs\\node.exe"
+_TAKER_PID = 4712
 
 
 class ControlError(Exception):
@@ -94,6 +99,7 @@ class Daemon:
         self.password = known.get("password") or secrets.token_hex(12)
         self.others: dict[str, str] = dict(known.get("others", {}))
         self.faults = FaultPlan()
+        self._taker: Listener | None = None
         self.limits = Limits()
         self.sources = fingerprint()
         self.log_file = folder / "requests.jsonl"
@@ -318,6 +324,7 @@ class Daemon:
             self.faults.clear()
             self.windows.state.set_free_bytes(None)
             self.windows.port_ranges.unlucky = None
+            self._take_port(None)
             self.windows.ollama.fault("clear")
             self.windows.installers.clear()
             self._web_faults.clear()
@@ -334,6 +341,8 @@ class Daemon:
             self._hand_over(rule, self.windows.installers.fault)
         elif kind == "nat_port":
             self._nat_fault(rule.get("port"))
+        elif kind == "port_taken":
+            self._take_port(rule.get("port"))
         elif kind == "firewall_question":
             self.windows.firewall.answer(allow=False)
         elif kind == "disk_full":
@@ -355,6 +364,7 @@ class Daemon:
             *(self._vendors.faults() if self._vendors is not None else []),
             *self.windows.installers.faults(),
             *self.windows.port_ranges.faults(),
+            *([] if self._taker is None else [{"kind": "port_taken", "port": self._taker.port}]),
         ]
 
     def _nat_fault(self, port: object) -> None:
@@ -362,6 +372,20 @@ class Daemon:
             raise ControlError(f"nat_port needs a TCP port from 1 to {HIGHEST}, not {port!r}.")
         self.windows.port_ranges.unlucky = port
         self.windows.port_ranges.start()
+
+    def _take_port(self, port: object) -> None:
+        if port is not None and (not isinstance(port, int) or not 1 <= port <= HIGHEST):
+            raise ControlError(f"port_taken needs a TCP port from 1 to {HIGHEST}, not {port!r}.")
+        if self._taker is not None:
+            self._taker.close()
+            self._taker = None
+        if port is not None:
+            try:
+                self._taker = self.windows.network.listen(
+                    pid=_TAKER_PID, image=_TAKER, address=LOOPBACK, port=port, serve=lambda connection, peer: None
+                )
+            except NetworkError as error:
+                raise ControlError(f"Port {port} cannot be taken: {error.text}") from error
 
     def _hand_over(self, rule: dict[str, Any], take: Callable[..., object]) -> None:
         """Give all of a fault but its kind to the part that it is for."""
