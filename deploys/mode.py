@@ -11,7 +11,7 @@ from pyinfra import host
 
 from vengeance.operations import settings, stage, tenants, vllm
 
-settings.check_host()
+settings.check_host(asks=True)
 
 asked = tenants.handover()
 batch = asked.mode == "batch"

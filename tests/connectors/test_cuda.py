@@ -193,7 +193,7 @@ def test_a_half_installation_and_bad_marshal_data_are_mended(box: Twin) -> None:
     for told in (
         "vllm-0.15.1+twin: its installation was cut short (no RECORD) -> installed again",
         "~llm, left by an installation that was cut short -> removed",
-        "1 files of bytecode that cannot be read (bad marshal data)",
+        "1 file of bytecode that cannot be read (bad marshal data)",
         f"{ENVIRONMENT}/bin/vllm: somebody else's -> steam's",
     ):
         assert told in said(done)

@@ -253,7 +253,7 @@ def test_bytecode_that_cannot_be_read_is_named_and_removed_without_an_installati
     cached.write_bytes(cached.read_bytes()[:16] + body)
     assert said in env.installed(), "this is the failure that people see"
     told = env.must()
-    assert "1 files of bytecode that cannot be read (bad marshal data)" in told
+    assert "1 file of bytecode that cannot be read (bad marshal data)" in told
     assert f"{SITE}/vllm/__pycache__/{cached.name}" in told
     assert not [command for command in env.host.commands if "pip" in command]
     env.changes_nothing()
@@ -486,6 +486,18 @@ def test_pip_tells_how_far_it_is(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=True)
     assert "vllm-0.15.1.whl: 1 of 509 MB, package 1 of 178" in done.stdout.splitlines()
     assert max(map(len, done.stdout.splitlines())) <= 120
+
+
+def test_an_installer_that_is_killed_says_so_and_what_to_do(tmp_path: Path) -> None:
+    fake = tmp_path / "pip"
+    fake.mkdir()
+    (fake / "__init__.py").touch()
+    (fake / "__main__.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n")
+    command = [sys.executable, "-c", programs.load("install").replace('"-I", ', ""), "178", "pip", "install"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 137
+    assert done.stderr.startswith("pip was ended by signal 9 in the middle.")
+    assert "Run this again" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
+from pyinfra import logger
 from pyinfra.api.exceptions import OperationValueError
 from pyinfra.api.host import Host
+from pyinfra.api.state import State
 from pyinfra.context import host, state
 from typeguard import CollectionCheckStrategy, TypeCheckError, check_type
 
@@ -29,6 +32,7 @@ from vengeance.box import (
 )
 from vengeance.connectors.settings import winrm_data_meta
 from vengeance.connectors.wsl import wsl_data_meta
+from vengeance.operations.stage import same_machine
 from vengeance.operations.vllm import USER, revealed, revealed_token
 from vengeance.operations.vllm.installation import text_of
 from vengeance.operations.windows import check_variables
@@ -111,6 +115,8 @@ _KINDS: dict[object, str] = {
 _CONNECTORS = {**winrm_data_meta, **wsl_data_meta}
 _ASKED = ("mode", "profile")
 """What ``deploys/mode.py`` is asked for, with --data."""
+_told: WeakSet[State] = WeakSet()
+"""The runs that have been told what of it they leave unheard."""
 
 # Names that begin so are ours, whatever follows. Others may be data of somebody's own deploys.
 _OURS = ("cuda_", "distro_", "exposed_", "ollama_", "tailscale_", "vllm_", "windows_", "winrm_", "wsl")
@@ -149,8 +155,10 @@ def check_folder() -> None:
         )
 
 
-def check_host() -> None:
+def check_host(asks: bool = False) -> None:
     """Check the settings of every host of the run, before anything is done to any.
+
+    + asks: whether the deploy is asked for a mode with ``--data``; any other one says that it leaves it unheard
 
     Those of the others too: each host reads the deploy by itself, and what it asks of its box meanwhile would be cut
     off and stand beside the sentence.
@@ -164,6 +172,30 @@ def check_host() -> None:
             check(each.data.dict(), list(each.groups))  # type: ignore[no-untyped-call]
         except ValueError as error:
             raise OperationValueError(f"{each.name}: {error} Mend it in group_data/, or in the inventory.") from None
+        _ports_apart(each)
+    unheard = [name for name in _ASKED if host.data.get(name) is not None]
+    # A run may have deploys/mode.py beside others.
+    if unheard and not asks and state not in _told:
+        _told.add(state)
+        host.log(
+            f"{unheard[0]}={host.data.get(unheard[0])} counts for deploys/mode.py alone (python -m vengeance mode); "
+            "which profile the other deploys see to is the setting vllm_profile",
+            logger.warning,
+        )
+
+
+def _ports_apart(distro: Host) -> None:
+    """Refuse a port of a vLLM server that Ollama has on the Windows of the same box: one localhost has it once."""
+    for box in state.inventory:
+        if "windows" not in box.groups or "wsl" not in distro.groups or not same_machine(distro, box):
+            continue
+        for profile, fields in distro.data.vllm_profiles.items():
+            if fields["port"] == box.data.get("ollama_port"):
+                raise OperationValueError(
+                    f"{distro.name}: vllm_profiles: {profile} has port {fields['port']}, which is Ollama's "
+                    "(ollama_port), and WSL forwards each port of the distro to Windows' localhost: give it another "
+                    "one. Mend it in group_data/, or in the inventory."
+                )
 
 
 def asked_mode() -> modes.Mode:

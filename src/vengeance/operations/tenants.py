@@ -24,6 +24,7 @@ from vengeance.box import modes, summary
 from vengeance.box.modes import Handover, Seen
 from vengeance.box.ollama_server import LOOPBACK, PORT
 from vengeance.box.ollama_settings import asked_at
+from vengeance.connectors.wsl import why_missing
 from vengeance.facts import tenants
 from vengeance.facts.ollama import Loaded
 from vengeance.facts.vllm.states import States
@@ -73,6 +74,13 @@ def handover() -> Handover:
         raise OperationValueError(
             f"batch takes both sides of a box, and of the one of {host.name} the {missing} is not part of this run: "
             "name it in the inventory, and leave --limit out."
+        )
+    complaint = None if distro is None else getattr(distro.connector, "missing", None)
+    if distro is not None and complaint is not None:
+        raise OperationValueError(
+            f"{distro.name} {why_missing(complaint)}, and deploys/wsl.py, or the whole deploys/vengeance.py, sees to "
+            f"that. Nothing was changed. Without vLLM: pyinfra INVENTORY deploys/mode.py --limit windows --data "
+            "mode=interactive (or images)."
         )
     profile = settings.asked_profile(distro) if distro is not None else None
     profiles: Mapping[str, Mapping[str, Any]] = distro.data.vllm_profiles if distro is not None else {}

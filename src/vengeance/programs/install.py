@@ -113,4 +113,10 @@ if code != 0:
     for mend in known:
         print(mend.format(free=free, prefix=sys.prefix), file=sys.stderr)
         break
-sys.exit(code)
+if code < 0:
+    print(
+        f"{sys.argv[2]} was ended by signal {-code} in the middle. Where nobody did it, Linux was out of memory "
+        "(dmesg says so): give WSL more (wslconfig, wsl2.memory). Run this again: it goes on with what has come.",
+        file=sys.stderr,
+    )
+sys.exit(code if code >= 0 else 128 - code)

@@ -132,8 +132,9 @@ class Installation:
             aside = ", ".join(self.leftovers[:5])
             host.log(f"{self.path}: {aside}, left by an installation that was cut short -> removed", logger.warning)
         if self.bytecode:
+            files = "1 file" if len(self.bytecode) == 1 else f"{len(self.bytecode)} files"
             host.log(
-                f"{self.path}: {len(self.bytecode)} files of bytecode that cannot be read (bad marshal data), such as "
+                f"{self.path}: {files} of bytecode that cannot be read (bad marshal data), such as "
                 f"{self.bytecode[0]} -> removed; Python makes them anew",
                 logger.warning,
             )
