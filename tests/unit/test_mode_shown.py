@@ -69,7 +69,8 @@ def test_what_is_missing_of_a_box_is_told_and_no_failure() -> None:
     bare = replace(HERE, seen=replace(IDLE, card=None, models=None, servers=None), loaded=None)
     lines = text(bare)
     assert "is in mode interactive, but not quite." in lines
-    assert "The driver shows no NVIDIA card" in lines
+    assert lines.count("The driver shows no NVIDIA card: run nvidia-smi") == 1
+    assert "The driver shows no NVIDIA card" in text(replace(HERE, seen=replace(BATCH, card=None)))
     assert "Ollama  does not answer" in lines
     assert "vLLM    does not run: the distro does not" in lines
     assert "batch        is refused: The driver shows no NVIDIA card" in lines

@@ -249,12 +249,13 @@ def report(found: Found) -> Iterator[str]:
     for sentence in verdict.sentences:
         yield f"  {sentence}"
     yield ""
-    if seen.card is None:
-        yield "  The driver shows no NVIDIA card: run nvidia-smi on the box."
-    else:
+    if seen.card is not None:
         for line in gpu_tenants.picture(seen.card, _notes(found)).splitlines():
             yield f"  {line}"
-    yield ""
+        yield ""
+    elif seen.running:
+        yield "  The driver shows no NVIDIA card: run nvidia-smi on the box."
+        yield ""
     yield f"  Ollama  {_ollama(found.loaded)}"
     for line in _vllm(found):
         yield f"  vLLM    {line}"
