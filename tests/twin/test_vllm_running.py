@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from tests.twin_deploys import ROOT, TWIN, Finished, right, run_pyinfra, told
-from tests.unit.test_vllm_faults import CACHE_0_15, CACHE_0_32, CORE, NEW_CORE, OFFLINE, WRAPPER
+from tests.unit.test_vllm_faults import CACHE_0_15, CACHE_0_32, CORE, NEW_CORE, OFFLINE, OUT, SAMPLER, WRAPPER
 from tests.waiting import eventually, until
 from vengeance.twin.client import Twin
 
@@ -318,6 +318,8 @@ def test_a_unit_that_hides_the_card_does_not_start_instead_of_running_without_it
     [
         (f"{CORE}{CACHE_0_15}\n{WRAPPER}", ["KV cache too small: ValueError: To serve", "max_model_len = 573"]),
         (f"{NEW_CORE}{CACHE_0_32}\n{WRAPPER}", ["KV cache too small: ValueError: To serve", "max_model_len = 4194304"]),
+        (f"{CORE}{SAMPLER}\n{WRAPPER}", ["out of VRAM: RuntimeError: CUDA out of memory", "max_num_seqs = 16"]),
+        (f"{NEW_CORE}{OUT}\n{WRAPPER}", ["out of VRAM: torch.OutOfMemoryError", "max_num_seqs = 16"]),
         (OFFLINE, ["the model is missing: huggingface_hub.errors.LocalEntryNotFoundError", "deploys/vllm.py"]),
     ],
 )
