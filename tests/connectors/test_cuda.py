@@ -214,3 +214,21 @@ def test_a_full_disk_is_told_before_anything_is_downloaded(box: Twin) -> None:
     assert done.returncode == 1
     assert re.search(r"/home/steam/small/env has 0\.0 GB free on its disk, and 1\.1 GB are needed", said(done))
     assert left == ""
+
+
+def test_a_disk_that_becomes_full_while_pip_installs_is_told_and_gone_on_with(box: Twin) -> None:
+    site = sh(box, f"echo {ENVIRONMENT}/lib/python3*/site-packages").strip()
+    # One page of room where vllm is unpacked; where room is looked for before, there is enough.
+    sh(box, f"rm -rf {site}/vllm {site}/vllm-*.dist-info; install -d -o steam {site}/vllm")
+    sh(box, f"mount -t tmpfs -o size=4k,mode=777 none {site}/vllm")
+    try:
+        done = deploy("deploys/vllm.py", "--yes")
+    finally:
+        sh(box, f"umount {site}/vllm")
+    assert done.returncode == 1
+    assert "[Errno 28] No space left on device" in said(done)
+    assert "Make room in the distro and run this again; vllm_size_gb is what is reckoned with." in said(done)
+    assert "Traceback" not in said(done)
+    done = deploy("deploys/vllm.py", "--yes")
+    assert done.returncode == 0, said(done)
+    changes_nothing()
