@@ -15,6 +15,7 @@ from pyinfra.api.state import State
 from pyinfra.context import ctx_host, ctx_inventory, ctx_state
 
 from tests.unit.test_settings import DATA
+from vengeance.box.modes import Handover
 from vengeance.operations import settings, tenants
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -75,3 +76,22 @@ def test_a_distro_that_is_not_there_is_told_with_what_makes_it(distro: Host, ask
     distro.connector.missing = "There is no distribution. Error code: Wsl/Service/WSL_E_DISTRO_NOT_FOUND"  # type: ignore[attr-defined]
     with pytest.raises(OperationValueError, match=f"{DISTRO} is not there yet, and deploys/wsl.py"):
         tenants.handover()
+
+
+@pytest.mark.parametrize(
+    ("state", "sentence"),
+    [
+        ("activating", "another one has started the server of tried meanwhile"),
+        ("inactive", "is where it was: no vLLM server runs, and Ollama loads a model when it is asked. Because."),
+    ],
+)
+def test_a_run_that_failed_says_whether_another_one_goes_on(
+    distro: Host, state: str, sentence: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(distro, "get_fact", lambda fact, **_: {"tried": state})
+    tenants.course(distro.state, distro).failure = "Because."
+    asked = Handover("batch", "tried")
+    (refusal,) = tenants.as_before._inner(
+        asked=asked, profiles={}, path="/venv", user="steam", version="0.15.1", start_timeout=1
+    )
+    assert sentence in refusal.args[0]

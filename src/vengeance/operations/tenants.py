@@ -33,6 +33,8 @@ from vengeance.operations import ollama, reach, settings, stage, vllm
 from vengeance.operations.ollama.waiting import looks
 from vengeance.operations.refusal import failed, refuse, refuse_all
 
+_TELL = "`python -m vengeance mode show` says where it is."
+
 
 @dataclass
 class Course:
@@ -361,6 +363,14 @@ def as_before(
     way = course(host.state, host)
     if way.failure is None:
         host.noop("nothing has failed")
+        return
+    # Ours has failed and is stopped.
+    others = [name for name, one in host.get_fact(States).items() if one in ("active", "activating")]
+    if others and way.served is None:
+        yield refuse(
+            f"{host.name} did not get into mode {asked.mode} by this run: another one has started the server of "
+            f"{others[0]} meanwhile, and it is left to that. {_TELL}"
+        )
         return
     now = "no vLLM server runs, and Ollama loads a model when it is asked"
     if way.served is not None and way.served in profiles:
