@@ -267,12 +267,14 @@ def test_systemd_boots_without_failed_units_and_keeps_a_unit_running(systemd: So
 
 
 def test_a_vllm_server_runs_in_its_sandbox_and_sees_the_card(systemd: Somebody) -> None:
-    program = "printf '#!/bin/sh\\nexec sleep 87654\\n' > /home/steam/env/bin/vllm"
-    systemd.sh(f"mkdir -p /home/steam/env/bin; {program}; chmod 755 /home/steam/env/bin/vllm; touch /home/steam/mine")
+    program = "printf '#!/bin/sh\\nexec sleep 87654\\n' > /home/steam/served/bin/vllm"
+    systemd.sh(
+        f"mkdir -p /home/steam/served/bin; {program}; chmod 755 /home/steam/served/bin/vllm; touch /home/steam/mine"
+    )
     systemd.sh("mkdir -p /etc/vllm /usr/local/lib/vengeance; touch /etc/vllm/coder.env")
     files = {
         "/usr/local/lib/vengeance/vllm-card": (ROOT / "templates" / "vllm-card.py").read_bytes(),
-        "/etc/systemd/system/vllm-coder.service": unit("/home/steam/env", hf_home="/home/steam/hf").encode(),
+        "/etc/systemd/system/vllm-coder.service": unit("/home/steam/served", hf_home="/home/steam/hf").encode(),
     }
     for path, data in files.items():
         put = ["sh", "-c", f"cat > {path} && chmod 755 {path}"]
@@ -280,9 +282,10 @@ def test_a_vllm_server_runs_in_its_sandbox_and_sees_the_card(systemd: Somebody) 
     systemd.sh("systemctl daemon-reload; systemctl start vllm-coder || journalctl -n 30 -u vllm-coder >&2")
     assert systemd.sh("systemctl is-active vllm-coder") == "active\n"
     inside = "nsenter -m -t $(systemctl show -P MainPID vllm-coder)"
-    assert systemd.sh(f"{inside} ls -A /home/steam") == "env\n"
+    assert systemd.sh(f"{inside} ls -A /home/steam") == "served\n"
     assert (
-        systemd.sh(f"{inside} touch /home/steam/x /usr/x /home/steam/env/x 2>/dev/null || echo refused") == "refused\n"
+        systemd.sh(f"{inside} touch /home/steam/x /usr/x /home/steam/served/x 2>/dev/null || echo refused")
+        == "refused\n"
     )
     assert "MiB are enough" in systemd.sh("journalctl -o cat -u vllm-coder")
     systemd.sh("systemctl stop vllm-coder")
