@@ -142,6 +142,14 @@ def start_engine(card: Card, options: argparse.Namespace) -> None:
         check_free(card, utilisation)
 
 
+def find_model(model: str, revision: "str | None") -> None:
+    """Look for a model as vLLM does when it may not download (engine/arg_utils.py): its library raises for none."""
+    if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE") and not os.path.exists(model):
+        from huggingface_hub import snapshot_download
+
+        snapshot_download(model, revision=revision, local_files_only=True)
+
+
 def failed(text: str) -> None:
     """An exception that ends the API server, with as much of its traceback as is of use here."""
     prefix = f"(APIServer pid={os.getpid()})"
@@ -157,7 +165,7 @@ def engine_failed(text: str) -> None:
 
 
 def serve(options: argparse.Namespace) -> int:
-    """Serve until SIGTERM or SIGINT; 0 after such an end, 1 when options, port or card are wrong.
+    """Serve until SIGTERM or SIGINT; 0 after such an end, 1 when options, model, port or card are wrong.
 
     The real one asks for the card before it reads its command line.
     """
@@ -165,6 +173,7 @@ def serve(options: argparse.Namespace) -> int:
     if problem is not None:
         print(f"ValueError: {problem}", file=sys.stderr)
         return 1
+    find_model(options.model, options.revision)
     try:
         card = Card()
         check_driver(card, __version__)
