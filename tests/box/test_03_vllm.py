@@ -96,6 +96,14 @@ def test_the_server_runs(linux: Host) -> None:
 
 
 @pytest.mark.usefixtures("runs")
+def test_what_logind_removes_of_a_user_is_not_the_servers(linux: Host) -> None:
+    # The third word is the device: https://www.kernel.org/doc/html/latest/filesystems/proc.html, mountinfo
+    mounts = "awk '$5 == \"/dev/shm\" {d = $3} END {print d}' /proc/%s/mountinfo"
+    own, everybodys = (linux.check_output(mounts % process) for process in (main_process(linux), 1))
+    assert own not in ("", everybodys)
+
+
+@pytest.mark.usefixtures("runs")
 def test_the_server_runs_as_its_user(linux: Host, settings: dict[str, Any]) -> None:
     assert linux.check_output("stat -c %%U /proc/%s" % main_process(linux)) == settings["linux_user"]  # noqa: UP031
 

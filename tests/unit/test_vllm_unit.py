@@ -113,10 +113,15 @@ def test_what_is_left_open_is_what_the_page_gives_reasons_for(analyze: str, inst
 def test_of_the_homes_it_sees_its_environment_and_its_models_alone() -> None:
     text = unit(hf_home="/home/steam/.cache/huggingface")
     assert values(text, "ProtectHome") == ["tmpfs"]
-    assert re.findall(r"(\S+):ro,", values(text, "TemporaryFileSystem")[0]) == list(vllm_unit.HIDDEN)
+    assert re.findall(r"(\S+):ro,", " ".join(values(text, "TemporaryFileSystem"))) == list(vllm_unit.HIDDEN)
     assert values(text, "BindReadOnlyPaths") == [PATH, "-/home/steam/.cache/huggingface"]
     assert values(text, "BindPaths") == []
     assert "-/home/steam/.cache/huggingface/token" in values(text, "InaccessiblePaths")[0]
+
+
+def test_its_shared_memory_is_out_of_reach_of_logind() -> None:
+    own = [folder for folder in values(unit(), "TemporaryFileSystem") if folder.startswith("/dev/shm:rw,mode=1777")]
+    assert len(own) == 1
 
 
 def test_a_server_that_may_download_writes_to_its_models_and_sees_the_token() -> None:
