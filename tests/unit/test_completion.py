@@ -15,7 +15,7 @@ from pyinfra.connectors.util import CommandOutput, OutputLine
 from pyinfra.context import ctx_inventory
 
 from tests.unit.operation_runs import Run, no_connection
-from vengeance.facts.vllm import ABSENT, Server
+from vengeance.facts.vllm.states import States
 from vengeance.operations import reach
 from vengeance.secret import Secret
 
@@ -83,7 +83,7 @@ def completes(url: str, model: str, api_key: Secret | str | None, file: str) -> 
     run = Run()
     port = int(url.rpartition(":")[2])
     profiles: dict[str, dict[str, Any]] = {"a": {"model": model, "port": port}}
-    with no_connection({Server: {**ABSENT, "active": True}}, run) as state, ctx_inventory.use(state.inventory):
+    with no_connection({States: {"a": "active"}}, run) as state, ctx_inventory.use(state.inventory):
         host = state.inventory.get_host("somewhere")
         state.activate_host(host)
         read = (bool(file), CommandOutput([OutputLine("stdout", line) for line in file.splitlines()]))

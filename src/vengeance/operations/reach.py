@@ -15,7 +15,7 @@ from pyinfra.context import host, inventory, state
 
 from vengeance.box import ports, tailnet, vllm_profiles
 from vengeance.facts.tailscale import Status
-from vengeance.facts.vllm import Server
+from vengeance.facts.vllm.states import States
 from vengeance.operations.refusal import checked, refuse
 from vengeance.operations.vllm import made_key
 from vengeance.secret import Secret
@@ -169,7 +169,8 @@ def completes(
     if state.current_stage != StateStage.Execute or inside not in state.activated_hosts:
         host.noop("asked when the deploy runs")
         return
-    running = [name for name in profiles if inside.get_fact(Server, profile=name)["active"]]
+    states = inside.get_fact(States)
+    running = [name for name in profiles if states.get(name) == "active"]
     if not running:
         host.noop("no vLLM server runs, so none is asked")
         return
