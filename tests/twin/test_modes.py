@@ -83,7 +83,7 @@ def test_wrong_usage_is_a_sentence_and_2(words: tuple[str, ...], sentence: str) 
     done = subprocess.run(
         [sys.executable, "-m", "vengeance", "mode", *words], cwd=ROOT, capture_output=True, text=True, check=False
     )
-    assert done.returncode == 2
+    assert done.returncode == 64
     assert sentence in done.stderr
     assert "Traceback" not in done.stderr
 
@@ -92,7 +92,7 @@ def test_a_mode_is_changed_in_the_projects_folder_alone(box: ModesBox, tmp_path:
     done = subprocess.run(
         box.command("batch"), cwd=tmp_path, env=twin_environment(box.twin.name), capture_output=True, text=True
     )
-    assert done.returncode == 2
+    assert done.returncode == 64
     assert f"There is no deploys/mode.py here ({tmp_path}): run this in the project's folder" in done.stderr
 
 

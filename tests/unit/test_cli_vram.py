@@ -117,7 +117,7 @@ def test_the_weights_in_a_folder_are_taken_from_its_files(
 ) -> None:
     model = folder_with(tmp_path / "model", model_type="qwen2_moe", num_experts=60)
     code, _, err = run(capsys, "--model", str(model))
-    assert code == 2
+    assert code == 64
     assert "mixture of experts (num_experts). Give the size of its *.safetensors files" in err
     for number in (1, 2):
         (model / f"model-{number}.safetensors").write_bytes(b"\0" * 1000)
@@ -169,11 +169,11 @@ def test_a_larger_card_and_another_version_are_taken(capsys: pytest.CaptureFixtu
         (["--model", QWEN, "--held-mib", "-5"], "held is none"),
     ],
 )
-def test_what_cannot_be_told_ends_with_2_and_a_sentence(
+def test_what_cannot_be_told_ends_with_64_and_a_sentence(
     capsys: pytest.CaptureFixture[str], arguments: list[str], sentence: str
 ) -> None:
     code, out, err = run(capsys, *arguments)
-    assert (code, out) == (2, "")
+    assert (code, out) == (64, "")
     assert sentence in err
     assert "Traceback" not in err
 
@@ -190,7 +190,7 @@ def test_what_cannot_be_told_ends_with_2_and_a_sentence(
 def test_a_wrong_command_ends_with_2(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["vram", *arguments])
-    assert ended.value.code == 2
+    assert ended.value.code == 64
     assert "usage:" in capsys.readouterr().err
 
 
@@ -205,7 +205,7 @@ def test_a_broken_config_is_named(
     assert (code, err) == (2, f"There is no {tmp_path / 'config.json'}.\n")
     (tmp_path / "config.json").write_text(config, encoding="utf-8")
     code, _, err = run(capsys, "--model", str(tmp_path))
-    assert code == 2
+    assert code == 64
     assert sentence in err
 
 
@@ -214,7 +214,7 @@ def test_a_profile_with_an_unknown_model_says_how_it_can_be_told(
 ) -> None:
     where = project(tmp_path, '{"mine": {"model": "me/mine", "port": 1}}')
     code, _, err = run(capsys, *where)
-    assert code == 2
+    assert code == 64
     assert "The config.json of me/mine, which mine serves, is not known here" in err
     assert "python -m vengeance vram --model FOLDER" in err
 
@@ -231,7 +231,7 @@ def test_a_profile_whose_memory_is_not_known_here_says_so(
 ) -> None:
     where = project(tmp_path, f'{{"mine": {{"model": "{QWEN}", "port": 1, {flags}}}}}')
     code, _, err = run(capsys, *where)
-    assert code == 2
+    assert code == 64
     assert sentence in err
 
 
@@ -255,5 +255,5 @@ def test_an_inventory_that_will_not_do_is_told_in_a_sentence(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, inventory: str, sentence: str
 ) -> None:
     code, _, err = run(capsys, *project(tmp_path, "{}", inventory))
-    assert code == 2
+    assert code == 64
     assert sentence in err

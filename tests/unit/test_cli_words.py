@@ -28,7 +28,7 @@ def test_ctrl_c_is_a_word_and_130_and_no_traceback() -> None:
 def test_a_length_that_is_none_is_told_with_what_would_be(words: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["vram", "--max-model-len", words])
-    assert ended.value.code == 2
+    assert ended.value.code == 64
     assert f"{words!r} is no number of tokens: write 2048, 2K (2048)" in capsys.readouterr().err
 
 

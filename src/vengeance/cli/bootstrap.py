@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import argparse
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
-from pyinfra.api.exceptions import PyinfraError
 from pyinfra.api.host import Host
+from pyinfra.api.inventory import Inventory
 
 from vengeance.box import bootstrap
-from vengeance.verify import inventory
+from vengeance.cli import boxes, exit_codes
+from vengeance.cli.boxes import InventoryError
 
 SCRIPT = Path("bootstrap") / "enable-winrm.ps1"
 LOCAL_SUBNET = "LocalSubnet"
@@ -20,23 +23,46 @@ class BootstrapError(Exception):
     """The script cannot be printed; the message says why, and what to do."""
 
 
+def add(commands: Any) -> None:  # noqa: ANN401 argparse has no public name for it
+    """Add the command to those of a parser."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "bootstrap",
+        help="print the script that is pasted on a new box",
+        description="Print the script that is pasted in an administrator's PowerShell on a new box, with the account "
+        "and the addresses of the inventory filled in. It holds no secret. bootstrap/README.md says what it is for.",
+    )
+    parser.add_argument("host", nargs="?", help="name of the box, where the inventory has several")
+    boxes.add_inventory(parser)
+    parser.set_defaults(run=run)
+
+
+def run(given: argparse.Namespace) -> int:
+    """Print the script and return the exit code: 0, or 1 with a sentence on stderr."""
+    try:
+        text = script(given.inventory, given.host)
+    except (InventoryError, BootstrapError) as error:
+        print(error, file=sys.stderr)
+        return exit_codes.FAILED
+    # A name need not be ASCII, and where this is piped to, the locale may be.
+    sys.stdout.buffer.write(text.encode())
+    sys.stdout.buffer.flush()
+    return exit_codes.RIGHT
+
+
 def script(file: Path, name: str | None = None) -> str:
     """Return the script for a box.
 
     + file: the inventory; the folder above its own holds group_data/ and bootstrap/
     + name: the box, as in ``@winrm/vengeance`` or ``vengeance``; needed where there are several
 
-    Raises BootstrapError.
+    Raises InventoryError, BootstrapError.
     """
     folder = file.resolve().parent.parent
-    if not file.is_file():
-        raise BootstrapError(
-            f"There is no inventory {file}: run this in the folder that holds inventory/, or name one."
-        )
+    found = boxes.load(file)
     if not (folder / SCRIPT).is_file():
         raise BootstrapError(f"{folder} holds no {SCRIPT}: the inventory lies beside that folder.")
     text = (folder / SCRIPT).read_text(encoding="utf-8")
-    data = _box(file, folder / "group_data", name)
+    data = _box(found, file, name)
     try:
         return bootstrap.filled(
             text,
@@ -49,11 +75,8 @@ def script(file: Path, name: str | None = None) -> str:
         raise BootstrapError(f"{file}: {error}") from None
 
 
-def _box(file: Path, settings: Path, name: str | None) -> dict[str, Any]:
-    try:
-        hosts = {host.name: host for host in inventory.load(file, settings) if host.name.startswith("@winrm/")}
-    except (PyinfraError, SyntaxError, ValueError, OSError) as error:
-        raise BootstrapError(f"{file} cannot be read: {error}") from None
+def _box(found: Inventory, file: Path, name: str | None) -> dict[str, Any]:
+    hosts = {host.name: host for host in found if host.name.startswith("@winrm/")}
     if name is not None:
         wanted = name if name.startswith("@") else f"@winrm/{name}"
         if wanted not in hosts:

@@ -8,15 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from pyinfra.api.config import Config
-from pyinfra.api.exceptions import ConnectError, PyinfraError
+from pyinfra.api.exceptions import ConnectError
 from pyinfra.api.host import Host
 from pyinfra.api.inventory import Inventory
 from pyinfra.api.state import State
 
+from vengeance.cli import boxes, exit_codes
+from vengeance.cli.boxes import InventoryError
 from vengeance.facts.vllm import api_key_file
 from vengeance.operations.vllm import made_key
 from vengeance.secret import Secret, SecretError
-from vengeance.verify import inventory
 
 
 class NoKeyError(Exception):
@@ -32,19 +33,18 @@ def add(commands: Any) -> None:  # noqa: ANN401 argparse has no public name for 
         "one that the box has made for itself, which is read from the box. It is shown nowhere else.",
     )
     parser.add_argument("host", nargs="?", help="name of the distro, where the inventory has several")
-    parser.add_argument(
-        "--inventory", type=Path, default=Path("inventory/home.py"), help="where the box stands (default: %(default)s)"
-    )
+    boxes.add_inventory(parser)
+    parser.set_defaults(run=run)
 
 
 def run(given: argparse.Namespace) -> int:
     """Print the key alone and return the exit code: 0, or 1 with a sentence on stderr."""
     try:
         print(key(given.inventory, given.host))
-    except NoKeyError as error:
+    except (InventoryError, NoKeyError) as error:
         print(error, file=sys.stderr)
-        return 1
-    return 0
+        return exit_codes.FAILED
+    return exit_codes.RIGHT
 
 
 def key(file: Path, name: str | None = None) -> str:
@@ -53,14 +53,9 @@ def key(file: Path, name: str | None = None) -> str:
     + file: the inventory; the folder above its own holds group_data/
     + name: the distro, as in ``@wsl/vengeance/Ubuntu-24.04``; needed where there are several
 
-    Raises NoKeyError.
+    Raises InventoryError, NoKeyError.
     """
-    if not file.is_file():
-        raise NoKeyError(f"There is no inventory {file}: run this in the folder that holds inventory/, or name one.")
-    try:
-        found = inventory.load(file, file.resolve().parent.parent / "group_data")
-    except (PyinfraError, SyntaxError, ValueError, OSError) as error:
-        raise NoKeyError(f"{file} cannot be read: {error}") from None
+    found = boxes.load(file)
     host = _distro(found, file, name)
     declared = host.data.get("vllm_api_key")
     if declared is None:

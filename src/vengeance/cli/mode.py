@@ -17,18 +17,19 @@ from typing import Any, TypedDict
 from pyinfra.api.config import Config
 from pyinfra.api.exceptions import PyinfraError
 from pyinfra.api.host import Host
+from pyinfra.api.inventory import Inventory
 from pyinfra.api.state import State
 
 from vengeance.box import gpu_tenants, modes, ollama_settings
 from vengeance.box.modes import MODES, Seen
+from vengeance.cli import boxes, exit_codes
+from vengeance.cli.boxes import InventoryError
 from vengeance.connectors.wsl import DEFAULT_DISTRO
 from vengeance.facts import ollama, tenants, wsl
 from vengeance.operations.stage import same_machine
-from vengeance.verify import inventory
 
 DEPLOY = Path("deploys") / "mode.py"
 _MIB = 2**20
-_FAILED, _WRONG_USAGE, _INTERRUPTED = 1, 2, 130
 # What Ollama says of a model that never leaves: 2^63 nanoseconds from now, in the year 2318.
 _NEVER_BEFORE = 2200
 
@@ -128,30 +129,28 @@ def add(commands: Any) -> None:  # noqa: ANN401 argparse has no public name for 
         description="show says who has the card's memory, and changes nothing. The others hand it over, by running "
         "pyinfra on deploys/mode.py: "
         + "; ".join(f"{mode}: {words}" for mode, words in modes.WORDS.items())
-        + ". Exit code: 0 it is so; 1 it failed, and a sentence says why; 2 wrong usage; 130 it was interrupted (the "
+        + ". Exit code: 0 it is so; 1 it failed, and a sentence says why; 64 wrong usage; 130 it was interrupted (the "
         "same command again goes on).",
     )
     parser.add_argument("what", nargs="?", default="show", choices=("show", *MODES), help="default: %(default)s")
     parser.add_argument("--profile", help="with batch: one of vllm_profiles (default: the setting vllm_profile)")
-    parser.add_argument(
-        "--inventory", type=Path, default=Path("inventory/home.py"), help="where the box stands (default: %(default)s)"
-    )
+    boxes.add_inventory(parser)
     parser.add_argument("--json", action="store_true", help="as JSON, sizes in MiB")
     parser.add_argument("--dry", action="store_true", help="with a mode: only say what would be done")
+    parser.set_defaults(run=run)
 
 
 def run(given: argparse.Namespace) -> int:
     """Show or change what was asked for, and return the exit code."""
     if given.profile is not None and given.what != "batch":
         print(f"--profile says what batch is to serve, and {given.what} serves nothing: leave it out.", file=sys.stderr)
-        return _WRONG_USAGE
-    if not given.inventory.is_file():
-        print(
-            f"There is no inventory {given.inventory}: run this in the folder that holds inventory/, or name one.",
-            file=sys.stderr,
-        )
-        return _WRONG_USAGE
-    return _show(given) if given.what == "show" else _change(given)
+        return exit_codes.WRONG_USAGE
+    try:
+        found = boxes.load(given.inventory)
+    except InventoryError as error:
+        print(error, file=sys.stderr)
+        return exit_codes.WRONG_USAGE
+    return _show(given, found) if given.what == "show" else _change(given)
 
 
 def _change(given: argparse.Namespace) -> int:
@@ -162,7 +161,7 @@ def _change(given: argparse.Namespace) -> int:
                 "group_data/.",
                 file=sys.stderr,
             )
-            return _WRONG_USAGE
+            return exit_codes.WRONG_USAGE
     words = [sys.executable, "-m", "pyinfra", str(given.inventory), str(DEPLOY), "--data", f"mode={given.what}"]
     if given.profile is not None:
         words += ["--data", f"profile={given.profile}"]
@@ -179,16 +178,16 @@ def _change(given: argparse.Namespace) -> int:
                 f"{given.inventory} says where that is.",
                 file=sys.stderr,
             )
-            return _INTERRUPTED
+            return exit_codes.INTERRUPTED
     return code if code >= 0 else 128 - code
 
 
-def _show(given: argparse.Namespace) -> int:
+def _show(given: argparse.Namespace, known: Inventory) -> int:
     try:
-        found = list(_read(given.inventory))
+        found = list(_read(given.inventory, known))
     except ModeError as error:
         print(error, file=sys.stderr)
-        return _FAILED
+        return exit_codes.FAILED
     if given.json:
         print(json.dumps([as_json(each) for each in found], indent=1))
     else:
@@ -196,12 +195,8 @@ def _show(given: argparse.Namespace) -> int:
     return 0
 
 
-def _read(file: Path) -> Iterator[Found]:
+def _read(file: Path, known: Inventory) -> Iterator[Found]:
     """Read each box of an inventory. Raises ModeError."""
-    try:
-        known = inventory.load(file, file.resolve().parent.parent / "group_data")
-    except (PyinfraError, SyntaxError, ValueError, OSError) as error:
-        raise ModeError(f"{file} cannot be read: {error}") from None
     # pyinfra keeps a state by weak references alone.
     state = State(known, Config())  # type: ignore[no-untyped-call]
     boxes = [each for each in known if "windows" in each.groups]

@@ -4,32 +4,30 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pyinfra.api.exceptions import PyinfraError
-
 from vengeance.box import model_config, vllm_profiles, vram
 from vengeance.box.model_config import ModelConfig
 from vengeance.box.vram import MIB, Budget, Lever, Range, Settings, Verdict
-from vengeance.verify import inventory
+from vengeance.cli import boxes, colours, exit_codes
+from vengeance.cli.boxes import InventoryError
 
 CARD_MIB = 24564
 """An RTX 4090."""
 _WIDTH = 72
-_COLOURS = {Verdict.FITS: "32", Verdict.TOO_CLOSE: "33", Verdict.DOES_NOT_FIT: "31"}
+_COLOURS = {Verdict.FITS: "green", Verdict.TOO_CLOSE: "yellow", Verdict.DOES_NOT_FIT: "red"}
 _PARTS = {
-    "d": ("Windows", "90"),
-    "w": ("weights", "34"),
-    "o": ("overhead", "35"),
-    "?": ("overhead, perhaps", "33"),
-    "g": ("CUDA graphs, beyond the budget", "36"),
-    "k": ("KV cache", "32"),
-    ".": ("left over", "90"),
+    "d": ("Windows", "grey"),
+    "w": ("weights", "blue"),
+    "o": ("overhead", "magenta"),
+    "?": ("overhead, perhaps", "yellow"),
+    "g": ("CUDA graphs, beyond the budget", "cyan"),
+    "k": ("KV cache", "green"),
+    ".": ("left over", "grey"),
 }
 _OVERRIDES = (
     "max_model_len",
@@ -63,7 +61,7 @@ def add(commands: Any) -> None:  # noqa: ANN401 argparse has no public name for 
         description="Say whether a profile of the group data, or any model, fits on the card, with the numbers, the "
         "longest context, and the cheapest flag that helps. Nothing is asked of the box. Without --profile or "
         "--model, all profiles are looked at. Exit code: 0 it fits, or it is too close to call (a warning says so); "
-        "1 it does not fit; 2 it cannot be told.",
+        "1 it does not fit; 64 it cannot be told, or wrong usage.",
     )
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--profile", help="one of vllm_profiles in the group data; the flags below win over its own")
@@ -72,9 +70,7 @@ def add(commands: Any) -> None:  # noqa: ANN401 argparse has no public name for 
         help="a config.json, a folder with one (and the safetensors), or a model that is known here: "
         + ", ".join(model_config.shipped()),
     )
-    parser.add_argument(
-        "--inventory", type=Path, default=Path("inventory/home.py"), help="where the box stands (default: %(default)s)"
-    )
+    boxes.add_inventory(parser)
     parser.add_argument("--max-model-len", type=_length, metavar="N", help="tokens, as 2048 or 2K; auto: what fits")
     parser.add_argument("--gpu-memory-utilization", type=float, metavar="U", help="part of the card, as 0.92")
     parser.add_argument("--max-num-seqs", type=int, metavar="N", help="requests at once (vLLM: 256)")
@@ -99,29 +95,30 @@ def add(commands: Any) -> None:  # noqa: ANN401 argparse has no public name for 
     )
     parser.add_argument("--weights-mib", type=int, metavar="MIB", help="all weights, where they are not to be counted")
     parser.add_argument("--json", action="store_true", help="as JSON, sizes in bytes")
+    parser.set_defaults(run=run)
 
 
 def run(given: argparse.Namespace) -> int:
-    """Print what was asked for and return the exit code: 0, 1 for what does not fit, 2 for what cannot be told."""
+    """Print what was asked for and return the exit code: 0, 1 for what does not fit, 64 for what cannot be told."""
     held = vram.IDLE_WINDOWS if given.held_mib is None else Range.exactly(given.held_mib * MIB)
     card = given.card_mib * MIB
     try:
         cases = list(_cases(given))
         budgets = [vram.plan(case.config, case.settings, card, held, case.weights) for case in cases]
-    except (ValueError, OSError) as error:
+    except (InventoryError, ValueError, OSError) as error:
         print(error, file=sys.stderr)
-        return 2
+        return exit_codes.WRONG_USAGE
     levers = [vram.lever(case.config, budget, held, case.weights) for case, budget in zip(cases, budgets, strict=True)]
     told = list(zip(cases, budgets, levers, strict=True))
     if given.json:
         print(json.dumps([as_json(*each) for each in told], indent=1))
     else:
-        coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-        print("\n\n".join("\n".join(report(*each, coloured)) for each in told))
+        print("\n\n".join("\n".join(report(*each, colours.wanted())) for each in told))
     for case, budget, _ in told:
         if budget.verdict is Verdict.TOO_CLOSE:
             print(f"warning: {case.name} is too close to call: {' '.join(budget.why)}", file=sys.stderr)
-    return 1 if any(budget.verdict is Verdict.DOES_NOT_FIT for budget in budgets) else 0
+    fits = all(budget.verdict is not Verdict.DOES_NOT_FIT for budget in budgets)
+    return exit_codes.RIGHT if fits else exit_codes.FAILED
 
 
 def _length(text: str) -> int:
@@ -163,13 +160,7 @@ def _cases(given: argparse.Namespace) -> Iterator[Case]:
 
 
 def _group_data(file: Path) -> dict[str, Any]:
-    if not file.is_file():
-        raise ValueError(f"There is no inventory {file}: run this in the folder that holds inventory/, or name one.")
-    try:
-        hosts = list(inventory.load(file, file.resolve().parent.parent / "group_data"))
-    except (PyinfraError, SyntaxError, ValueError, OSError) as error:
-        raise ValueError(f"{file} cannot be read: {error}") from None
-    for host in hosts:
+    for host in boxes.load(file):
         found: dict[str, Any] = host.data.dict()  # type: ignore[no-untyped-call]
         if "vllm_profiles" in found:
             return found
@@ -229,7 +220,7 @@ def report(case: Case, budget: Budget, lever: Lever | None, coloured: bool = Fal
     """Yield the lines that tell a person whether it fits."""
 
     def paint(text: str, colour: str) -> str:
-        return f"\x1b[{colour}m{text}\x1b[0m" if coloured else text
+        return colours.painted(text, colour, coloured)
 
     settings = case.settings
     verdict = budget.verdict

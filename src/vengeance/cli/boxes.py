@@ -1,0 +1,43 @@
+"""The inventory that a command is about."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from pyinfra.api.exceptions import PyinfraError
+from pyinfra.api.inventory import Inventory
+
+from vengeance.verify import inventory
+
+HOME = Path("inventory") / "home.py"
+
+
+class InventoryError(Exception):
+    """The inventory cannot be used; the message says why, and what to do."""
+
+
+def add_inventory(parser: argparse.ArgumentParser) -> None:
+    """Add the option that every command has which is about a box."""
+    parser.add_argument("--inventory", type=Path, default=HOME, help="where the box stands (default: %(default)s)")
+
+
+def load(file: Path) -> Inventory:
+    """Return the hosts of an inventory with their settings; nothing is connected.
+
+    + file: such as ``inventory/home.py``; the folder above its own holds group_data/
+
+    Raises InventoryError.
+    """
+    if not file.is_file():
+        raise InventoryError(
+            f"There is no inventory {file}: run this in the folder that holds inventory/, or name one."
+        )
+    try:
+        return inventory.load(file, file.resolve().parent.parent / "group_data")
+    except SyntaxError as error:
+        raise InventoryError(
+            f"{error.filename or file} cannot be read: line {error.lineno} is not Python: {error.msg}."
+        ) from None
+    except (PyinfraError, ValueError, OSError, NameError, TypeError, AttributeError, ImportError) as error:
+        raise InventoryError(f"{file} cannot be read: {error}") from None
