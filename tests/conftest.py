@@ -20,6 +20,19 @@ if TYPE_CHECKING:
 # for ever. Tests that need the command line as it is start it as a process of its own.
 monkey.patch_all = lambda *args, **kwargs: None
 
+HERE = Path(__file__).parent
+# Folders whose files look at one and the same deployed box.
+_ONE_BOX = ("box",)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put each file, and each folder that shares one box, on one worker of pytest-xdist (``--dist loadgroup``)."""
+    for item in items:
+        file = item.path.relative_to(HERE) if item.path.is_relative_to(HERE) else item.path
+        name = file.parts[0] if file.parts[0] in _ONE_BOX else str(file)
+        item.add_marker(pytest.mark.xdist_group(name))
+
 
 @pytest.fixture(scope="session", autouse=True)
 def twin_home() -> Iterator[Path]:

@@ -202,7 +202,7 @@ def test_a_broken_config_is_named(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, config: str, sentence: str
 ) -> None:
     code, _, err = run(capsys, "--model", str(tmp_path))
-    assert (code, err) == (2, f"There is no {tmp_path / 'config.json'}.\n")
+    assert (code, err) == (64, f"There is no {tmp_path / 'config.json'}.\n")
     (tmp_path / "config.json").write_text(config, encoding="utf-8")
     code, _, err = run(capsys, "--model", str(tmp_path))
     assert code == 64
