@@ -13,6 +13,7 @@ from pyinfra.api.exceptions import OperationValueError
 
 from tests.twin.windows_box import Box
 from tests.twin.works_box import WorksHost
+from tests.waiting import eventually
 from vengeance.facts.windows import File, Work
 from vengeance.operations import windows
 from vengeance.operations.windows import files
@@ -269,15 +270,11 @@ def test_a_restart_in_the_middle_of_a_download_is_said_and_the_next_run_goes_on(
         target=lambda: ended.append(there.run(windows.download, **wanted(vendors))[0]), daemon=True
     )
     thread.start()
-    stalled = threading.Event()
-    for _ in range(1000):
-        # A stalled response is read up to its last byte before the reader waits.
-        if ranges(vendors) and part.exists():
-            break
-        stalled.wait(0.01)
+    # Once it is asked how far it is, the work has surely begun, and a stalled response is read up to its last byte.
+    eventually(lambda: ranges(vendors) and part.exists() and "Get-Work" in there.scripts, "the download", 60)
     there.box.windows.stop_all()
     there.box.windows.state.boot()
-    thread.join(30)
+    thread.join(60)
     assert ended == [False]
     assert "Windows was restarted" in there.said[-1]
     name = name_of("OllamaSetup.exe", DEST.lower())
