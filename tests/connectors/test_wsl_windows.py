@@ -58,7 +58,7 @@ def twin(twin_home: Path) -> Iterator[Twin]:
 def declare(
     pyinfra: Pyinfra, *arguments: str, memory: str = "6GB", idle: int = -1, more: str = "", loud: bool = False
 ) -> dict[str, str]:
-    """Run the deploy; which operations changed what, and what was said."""
+    """Run the deploy; which operations changed what, and what was said. Raises AssertionError when it fails."""
     deploy = pyinfra.folder / "wsl.py"
     text = DEPLOY.format(
         memory=memory, idle=idle, more=more, template=str(TEMPLATE), windows=WINDOWS, wsl=WSL, distro=DISTRO
@@ -66,8 +66,7 @@ def declare(
     deploy.write_text(text)
     done = pyinfra.run(str(deploy), *(arguments or ("--yes",)), "--json")
     said = done.stdout + done.stderr
-    if done.returncode != 0:
-        return {"failed": said}
+    assert done.returncode == 0, said
     operations = json.loads(done.stdout)["results"]["operations"] if "--dry" not in arguments else []
     changed = {one["name"]: "changed" for one in operations if one.get("success") and one["name"] != "It answers"}
     return {**changed, "said": said} if loud else changed
@@ -132,10 +131,11 @@ def test_a_file_that_was_written_without_a_shutdown_is_found_by_its_effect(twin:
 
 
 def test_what_the_box_cannot_give_is_an_error_and_not_a_success(twin: Twin, pyinfra: Pyinfra) -> None:
-    failed = declare(pyinfra, memory="500GB")
-    assert "memory is" in failed["failed"]
-    assert "not 500GB" in failed["failed"]
-    assert "Traceback" not in failed["failed"]
+    with pytest.raises(AssertionError) as failed:
+        declare(pyinfra, memory="500GB")
+    assert "memory is" in str(failed.value)
+    assert "not 500GB" in str(failed.value)
+    assert "Traceback" not in str(failed.value)
     declare(pyinfra)
 
 
