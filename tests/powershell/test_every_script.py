@@ -26,6 +26,7 @@ ON_WINDOWS_ONLY: dict[str, str] = {
             *("Get-BootState", "Get-Environment", "Set-Environment", "Get-Os", "Get-PendingReboot", "Restart-Windows"),
             *("Get-RegistryValue", "Set-RegistryValue", "Get-Product", "Get-Power", "Set-Power", "Set-ServiceState"),
             *("Get-FirewallRule", "Set-FirewallRule", "Remove-FirewallRule", "Get-PortProxy", "Set-PortProxy"),
+            *("Add-FirewallRule", "Get-Before", "Set-Before"),
             *("Get-WslInstallation", "Get-WslOwner", "Get-OllamaInstallation", "work/Import-Distribution"),
         ),
         REGISTRY,

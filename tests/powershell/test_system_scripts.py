@@ -146,7 +146,8 @@ def test_a_script_that_reads_windows(name: str) -> None:
 @runs_pwsh
 @needs_windows
 def test_what_is_left_as_it_is_is_not_changed() -> None:
-    nothing = {"sleep_minutes": None, "hibernate_minutes": None, "hibernate": None, "fast_startup": None}
+    times = ("sleep_ac_minutes", "sleep_dc_minutes", "hibernate_ac_minutes", "hibernate_dc_minutes")
+    nothing = dict.fromkeys((*times, "hibernate", "fast_startup"))
     assert answer("Set-Power", nothing)["changed"] is False
     assert answer("Set-ServiceState", {"service": "EventLog", "start": None, "running": None})["changed"] is False
     # No boot was at the beginning of time.

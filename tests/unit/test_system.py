@@ -95,8 +95,10 @@ def test_no_name_of_a_feature(name: Any) -> None:
 def test_a_fresh_windows_is_kept_awake_and_then_left_alone() -> None:
     run = run_operation(windows.power, {facts.Power: FRESH_POWER})
     assert parameters(run) == {
-        "sleep_minutes": 0,
-        "hibernate_minutes": None,
+        "sleep_ac_minutes": 0,
+        "sleep_dc_minutes": 0,
+        "hibernate_ac_minutes": None,
+        "hibernate_dc_minutes": None,
         "hibernate": False,
         "fast_startup": False,
     }
@@ -111,14 +113,16 @@ def test_a_fresh_windows_is_kept_awake_and_then_left_alone() -> None:
 
 def test_a_time_that_nobody_knows_is_set() -> None:
     run = run_operation(windows.power, {facts.Power: {**AWAKE, "sleep_dc_seconds": None}})
-    assert parameters(run)["sleep_minutes"] == 0
+    assert parameters(run)["sleep_dc_minutes"] == 0
 
 
 def test_hibernation_that_stays_does_not_come_by_itself() -> None:
     run = run_operation(windows.power, {facts.Power: {**AWAKE, "hibernate": True}}, hibernate=True)
     assert parameters(run) == {
-        "sleep_minutes": None,
-        "hibernate_minutes": 0,
+        "sleep_ac_minutes": None,
+        "sleep_dc_minutes": None,
+        "hibernate_ac_minutes": 0,
+        "hibernate_dc_minutes": 0,
         "hibernate": None,
         "fast_startup": None,
     }
@@ -129,8 +133,10 @@ def test_a_windows_that_may_sleep_keeps_its_own_times() -> None:
     assert run_operation(windows.power, {facts.Power: FRESH_POWER}, **given).commands == []
     run = run_operation(windows.power, {facts.Power: AWAKE}, **given)
     assert parameters(run) == {
-        "sleep_minutes": 30,
-        "hibernate_minutes": None,
+        "sleep_ac_minutes": 30,
+        "sleep_dc_minutes": 30,
+        "hibernate_ac_minutes": None,
+        "hibernate_dc_minutes": None,
         "hibernate": True,
         "fast_startup": True,
     }

@@ -12,8 +12,10 @@ SLEEP_MINUTES = 30
 class Changes(TypedDict):
     """What to set; None leaves it as it is, 0 minutes is never."""
 
-    sleep_minutes: int | None
-    hibernate_minutes: int | None
+    sleep_ac_minutes: int | None
+    sleep_dc_minutes: int | None
+    hibernate_ac_minutes: int | None
+    hibernate_dc_minutes: int | None
     hibernate: bool | None
     fast_startup: bool | None
 
@@ -37,15 +39,49 @@ def changes(found: Mapping[str, int | bool | None], sleep: bool, hibernate: bool
     """
     sleeps = [found["sleep_ac_seconds"], found["sleep_dc_seconds"]]
     hibernates = [found["hibernate_ac_seconds"], found["hibernate_dc_seconds"]]
-    wanted: Changes = {"sleep_minutes": None, "hibernate_minutes": None, "hibernate": None, "fast_startup": None}
     if sleep:
-        wanted["sleep_minutes"] = SLEEP_MINUTES if not all(sleeps) else None
+        sleep_minutes, hibernate_minutes = (SLEEP_MINUTES if not all(sleeps) else None), None
     else:
-        wanted["sleep_minutes"] = None if sleeps == [0, 0] else 0
+        sleep_minutes = None if sleeps == [0, 0] else 0
         # Without hibernation its times mean nothing.
-        wanted["hibernate_minutes"] = 0 if hibernate and hibernates != [0, 0] else None
-    wanted["hibernate"] = hibernate if found["hibernate"] != hibernate else None
-    wanted["fast_startup"] = fast_startup if found["fast_startup"] != fast_startup else None
+        hibernate_minutes = 0 if hibernate and hibernates != [0, 0] else None
+    wanted: Changes = {
+        "sleep_ac_minutes": sleep_minutes,
+        "sleep_dc_minutes": sleep_minutes,
+        "hibernate_ac_minutes": hibernate_minutes,
+        "hibernate_dc_minutes": hibernate_minutes,
+        "hibernate": hibernate if found["hibernate"] != hibernate else None,
+        "fast_startup": fast_startup if found["fast_startup"] != fast_startup else None,
+    }
+    return _some(wanted)
+
+
+def back(found: Mapping[str, int | bool | None], before: Mapping[str, int | bool | None]) -> Changes | None:
+    """Return what has to be set so that all is as it was read before, None when it is so.
+
+    + found, before: as Get-Power reads it now, and read it then; what was not known then stays
+
+    powercfg counts in minutes, so a time that was no whole number of them comes back as the next lower one.
+    """
+
+    def minutes(name: str) -> int | None:
+        then = before[name]
+        return None if then is None or found[name] == then else int(then) // 60
+
+    hibernates = bool(before["hibernate"])
+    return _some(
+        {
+            "sleep_ac_minutes": minutes("sleep_ac_seconds"),
+            "sleep_dc_minutes": minutes("sleep_dc_seconds"),
+            "hibernate_ac_minutes": minutes("hibernate_ac_seconds") if hibernates else None,
+            "hibernate_dc_minutes": minutes("hibernate_dc_seconds") if hibernates else None,
+            "hibernate": hibernates if found["hibernate"] != hibernates else None,
+            "fast_startup": bool(before["fast_startup"]) if found["fast_startup"] != before["fast_startup"] else None,
+        }
+    )
+
+
+def _some(wanted: Changes) -> Changes | None:
     return wanted if any(value is not None for value in wanted.values()) else None
 
 
@@ -62,15 +98,21 @@ def shown(found: Mapping[str, int | bool | None]) -> str:
 def wished(changes: Changes) -> str:
     """Return what is to be set in words, and nothing of what stays."""
     words = [
-        f"{what} {_time(minutes * 60)}"
-        for what, minutes in (("sleeps", changes["sleep_minutes"]), ("hibernates", changes["hibernate_minutes"]))
-        if minutes is not None
+        *_times("sleeps", changes["sleep_ac_minutes"], changes["sleep_dc_minutes"]),
+        *_times("hibernates", changes["hibernate_ac_minutes"], changes["hibernate_dc_minutes"]),
     ]
     if changes["hibernate"] is not None:
         words.append("can hibernate" if changes["hibernate"] else "does not hibernate")
     if changes["fast_startup"] is not None:
         words.append(f"Fast Startup {'on' if changes['fast_startup'] else 'off'}")
     return ", ".join(words)
+
+
+def _times(what: str, plugged: int | None, battery: int | None) -> list[str]:
+    if plugged == battery:
+        return [] if plugged is None else [f"{what} {_time(plugged * 60)}"]
+    each = ((plugged, "plugged in"), (battery, "on battery"))
+    return [f"{what} {_time(minutes * 60)} {where}" for minutes, where in each if minutes is not None]
 
 
 def _time(seconds: int | None) -> str:

@@ -1,6 +1,7 @@
 # Sets whether Windows goes to sleep by itself, hibernates, and starts fast. What is null stays as it is.
 #
-# in:   {"sleep_minutes": 0, "hibernate_minutes": 0, "hibernate": false, "fast_startup": false}     0: never
+# in:   {"sleep_ac_minutes": 0, "sleep_dc_minutes": 0, "hibernate_ac_minutes": null, "hibernate_dc_minutes": null,
+#        "hibernate": false, "fast_startup": false}     0 minutes: never; ac: plugged in, dc: on battery
 # out:  {"changed": true, "reboot_required": false,
 #        "before": {"sleep_ac_seconds": 1800, "sleep_dc_seconds": 900, "hibernate_ac_seconds": 10800,
 #                   "hibernate_dc_seconds": 10800, "hibernate": true, "fast_startup": true},
@@ -81,11 +82,11 @@ if ($null -ne $wanted.hibernate -and [bool] $wanted.hibernate -ne $before.hibern
     if ($wanted.hibernate) { Invoke-PowerCfg '/hibernate on' } else { Invoke-PowerCfg '/hibernate off' }
     $changed = $true
 }
-$changed = (Set-Time 'standby-timeout-ac' $wanted.sleep_minutes $before.sleep_ac_seconds) -or $changed
-$changed = (Set-Time 'standby-timeout-dc' $wanted.sleep_minutes $before.sleep_dc_seconds) -or $changed
+$changed = (Set-Time 'standby-timeout-ac' $wanted.sleep_ac_minutes $before.sleep_ac_seconds) -or $changed
+$changed = (Set-Time 'standby-timeout-dc' $wanted.sleep_dc_minutes $before.sleep_dc_seconds) -or $changed
 if ($wanted.hibernate -or ($null -eq $wanted.hibernate -and $before.hibernate)) {
-    $changed = (Set-Time 'hibernate-timeout-ac' $wanted.hibernate_minutes $before.hibernate_ac_seconds) -or $changed
-    $changed = (Set-Time 'hibernate-timeout-dc' $wanted.hibernate_minutes $before.hibernate_dc_seconds) -or $changed
+    $changed = (Set-Time 'hibernate-timeout-ac' $wanted.hibernate_ac_minutes $before.hibernate_ac_seconds) -or $changed
+    $changed = (Set-Time 'hibernate-timeout-dc' $wanted.hibernate_dc_minutes $before.hibernate_dc_seconds) -or $changed
 }
 if ($null -ne $wanted.fast_startup -and [bool] $wanted.fast_startup -ne $before.fast_startup) {
     $key = $machine.CreateSubKey($boot)

@@ -1,7 +1,8 @@
 # Writes the .wslconfig of the account that this script runs as, and shuts its WSL down so that it counts from now on.
 #
 # in:   {"text": "[wsl2]\nmemory=24GB\n", "shutdown": true}
-#       shutdown: stop every distribution of this account when the file changes; they start again with the next program
+#       text: null removes the file; shutdown: stop every distribution of this account when the file changes; they start
+#       again with the next program
 # out:  {"changed": true, "before": null, "after": "[wsl2]\nmemory=24GB\n", "reboot_required": false, "stopped": true}
 #       stopped: wsl.exe --shutdown was run
 #
@@ -23,19 +24,26 @@ $plain = [System.Text.UTF8Encoding]::new($false)
 $before = $null
 if ([System.IO.File]::Exists($path)) { $before = [System.IO.File]::ReadAllText($path) }
 $answer = [ordered] @{ changed = $false; before = $before; after = $before; reboot_required = $false; stopped = $false }
-$same = $null -ne $before -and [string]::Equals($before, [string] $wanted.text, [StringComparison]::Ordinal)
+$same = $null -eq $before -and $null -eq $wanted.text
+if ($null -ne $before -and $null -ne $wanted.text) {
+    $same = [string]::Equals($before, [string] $wanted.text, [StringComparison]::Ordinal)
+}
 if ($same) {
     ConvertTo-Json -InputObject $answer -Compress -Depth 2
     return
 }
 
 $new = "$path.new"
-[System.IO.File]::WriteAllText($new, [string] $wanted.text, $plain)
-# Windows PowerShell makes '' of $null where a text is asked for, and '' is no name for a backup.
-if ([System.IO.File]::Exists($path)) { [System.IO.File]::Replace($new, $path, [NullString]::Value) }
-else { [System.IO.File]::Move($new, $path) }
+if ($null -eq $wanted.text) { [System.IO.File]::Delete($path) }
+else {
+    [System.IO.File]::WriteAllText($new, [string] $wanted.text, $plain)
+    # Windows PowerShell makes '' of $null where a text is asked for, and '' is no name for a backup.
+    if ([System.IO.File]::Exists($path)) { [System.IO.File]::Replace($new, $path, [NullString]::Value) }
+    else { [System.IO.File]::Move($new, $path) }
+}
+$answer.after = $null
+if ([System.IO.File]::Exists($path)) { $answer.after = [System.IO.File]::ReadAllText($path) }
 $answer.changed = $true
-$answer.after = [System.IO.File]::ReadAllText($path)
 
 $machine = [Microsoft.Win32.RegistryKey]::OpenBaseKey('LocalMachine', 'Registry64')
 $package = $machine.OpenSubKey('SOFTWARE\Microsoft\Windows\CurrentVersion\Lxss\MSI')

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vengeance.powershell import files, gpu, network, ollama, system, tailscale, tasks, windows, work, wsl
+from vengeance.powershell import before, files, gpu, network, ollama, system, tailscale, tasks, windows, work, wsl
 
 INPUT: dict[str, type] = {
     **windows.INPUT,
@@ -15,6 +15,7 @@ INPUT: dict[str, type] = {
     **work.INPUT,
     **files.INPUT,
     **wsl.INPUT,
+    **before.INPUT,
 }
 """Script name -> type of its input."""
 
@@ -29,5 +30,6 @@ OUTPUT: dict[str, type] = {
     **work.OUTPUT,
     **files.OUTPUT,
     **wsl.OUTPUT,
+    **before.OUTPUT,
 }
 """Script name -> type of its output."""

@@ -47,8 +47,21 @@ class SetFirewallRuleInput(TypedDict):
     profiles: list[Profile]
 
 
+class AddFirewallRuleInput(TypedDict):
+    """Input of Add-FirewallRule; ``protocol`` and ``port`` None are every one, empty lists all there are."""
+
+    rule: str
+    title: str
+    action: Action
+    protocol: Protocol | None
+    port: int | None
+    remote_addresses: list[str]
+    program: str | None
+    profiles: list[Profile]
+
+
 class FirewallRuleChange(TypedDict):
-    """Output of Set-FirewallRule: the rule's text in the registry."""
+    """Output of Set-FirewallRule and Add-FirewallRule: the rule's text in the registry."""
 
     changed: bool
     before: str | None
@@ -186,6 +199,7 @@ class NetworkProfiles(TypedDict):
 INPUT: dict[str, type] = {
     "Get-FirewallRule": FirewallRuleInput,
     "Set-FirewallRule": SetFirewallRuleInput,
+    "Add-FirewallRule": AddFirewallRuleInput,
     "Remove-FirewallRule": RemoveFirewallRuleInput,
     "Get-PortProxy": Nothing,
     "Set-PortProxy": SetPortProxyInput,
@@ -199,6 +213,7 @@ INPUT: dict[str, type] = {
 OUTPUT: dict[str, type] = {
     "Get-FirewallRule": FirewallRules,
     "Set-FirewallRule": FirewallRuleChange,
+    "Add-FirewallRule": FirewallRuleChange,
     "Remove-FirewallRule": FirewallRuleRemoval,
     "Get-PortProxy": PortProxies,
     "Set-PortProxy": PortProxyChange,

@@ -53,10 +53,12 @@ class Power(TypedDict):
 
 
 class SetPowerInput(TypedDict):
-    """Input of Set-Power; 0 minutes is never, None leaves it as it is."""
+    """Input of Set-Power; 0 minutes is never, None leaves it as it is; ``ac`` is plugged in, ``dc`` on battery."""
 
-    sleep_minutes: int | None
-    hibernate_minutes: int | None
+    sleep_ac_minutes: int | None
+    sleep_dc_minutes: int | None
+    hibernate_ac_minutes: int | None
+    hibernate_dc_minutes: int | None
     hibernate: bool | None
     fast_startup: bool | None
 

@@ -15,9 +15,12 @@ class Configuration(TypedDict):
 
 
 class SetConfigurationInput(TypedDict):
-    """Input of Set-WslConfiguration; ``shutdown``: stop every distribution of the account when the file changes."""
+    """Input of Set-WslConfiguration; ``shutdown``: stop every distribution of the account when the file changes.
 
-    text: str
+    ``text`` None: the file goes.
+    """
+
+    text: str | None
     shutdown: bool
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vengeance.twin.windows.scripts import basis, files, gpu, network, ollama, system, tasks, works, wsl
+from vengeance.twin.windows.scripts import basis, before, files, gpu, network, ollama, system, tasks, works, wsl
 from vengeance.twin.windows.scripts.model import Model
 from vengeance.twin.windows.scripts.model import ScriptFailed as ScriptFailed
 
@@ -16,5 +16,6 @@ MODELS: dict[str, Model] = {
     **works.MODELS,
     **files.MODELS,
     **wsl.MODELS,
+    **before.MODELS,
 }
 """Script name -> what does its work here."""

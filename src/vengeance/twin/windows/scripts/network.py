@@ -83,6 +83,25 @@ def set_firewall_rule(run: Run, given: Given) -> FirewallRuleChange:
     return {"changed": old != text, "before": old, "after": text, "reboot_required": False}
 
 
+def add_firewall_rule(run: Run, given: Given) -> FirewallRuleChange:
+    """Add-FirewallRule."""
+    name = str(given["rule"])
+    known = run.windows.registry.get(firewall.RULES, name)
+    if known is not None:
+        return {"changed": False, "before": str(known.data), "after": str(known.data), "reboot_required": False}
+    text = firewall.rule_text(
+        action=str(given["action"]),
+        protocol=given["protocol"],
+        port=given["port"],
+        title=str(given["title"]),
+        remote=[str(address) for address in given["remote_addresses"]],
+        program=given["program"],
+        profiles=given["profiles"] or rules.PROFILES,
+    )
+    run.windows.firewall.put(name, text)
+    return {"changed": True, "before": None, "after": text, "reboot_required": False}
+
+
 def remove_firewall_rule(run: Run, given: Given) -> FirewallRuleRemoval:
     """Remove-FirewallRule."""
     names = [str(name) for name in given["rules"]]
@@ -296,6 +315,7 @@ def set_tailscale_serve(run: Run, given: Given) -> TailscaleServeChange:
 MODELS: dict[str, Model] = {
     "Get-FirewallRule": get_firewall_rule,
     "Set-FirewallRule": set_firewall_rule,
+    "Add-FirewallRule": add_firewall_rule,
     "Remove-FirewallRule": remove_firewall_rule,
     "Get-PortProxy": get_port_proxy,
     "Set-PortProxy": set_port_proxy,

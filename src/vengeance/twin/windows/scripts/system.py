@@ -91,10 +91,10 @@ def set_power(run: Run, given: Given) -> shapes.PowerChange:
     if given["hibernate"] is not None and given["hibernate"] != before["hibernate"]:
         registry.set(POWER, "HibernateEnabled", int(given["hibernate"]), "DWord")
     hibernates = given["hibernate"] if given["hibernate"] is not None else before["hibernate"]
-    times = [(STANDBY_IDLE, given["sleep_minutes"])]
-    times += [(HIBERNATE_IDLE, given["hibernate_minutes"])] if hibernates else []
-    for setting, minutes in times:
-        for name in ("ACSettingIndex", "DCSettingIndex"):
+    times = [(STANDBY_IDLE, "sleep")] + ([(HIBERNATE_IDLE, "hibernate")] if hibernates else [])
+    for setting, what in times:
+        for name, power in (("ACSettingIndex", "ac"), ("DCSettingIndex", "dc")):
+            minutes = given[f"{what}_{power}_minutes"]
             if minutes is not None and _seconds(registry, setting, name) != minutes * _MINUTE:
                 registry.set(_plan_key(registry, setting), name, minutes * _MINUTE, "DWord")
     if given["fast_startup"] is not None and given["fast_startup"] != before["fast_startup"]:

@@ -68,11 +68,14 @@ def get_wsl_configuration(run: Run, given: Given) -> Configuration:
 
 def set_wsl_configuration(run: Run, given: Given) -> ConfigurationChange:
     """Set-WslConfiguration."""
-    before, wanted = _text(run), str(given["text"])
+    before, wanted = _text(run), None if given["text"] is None else str(given["text"])
     if before == wanted:
         return {"changed": False, "before": before, "after": before, "reboot_required": False, "stopped": False}
-    run.windows.drive.write(f"{_file(run)}.new", wanted.encode())
-    run.windows.drive.move(f"{_file(run)}.new", _file(run), replace=True)
+    if wanted is None:
+        run.windows.drive.remove_file(_file(run))
+    else:
+        run.windows.drive.write(f"{_file(run)}.new", wanted.encode())
+        run.windows.drive.move(f"{_file(run)}.new", _file(run), replace=True)
     try:
         stopped = _wsl(run, "--shutdown") if given["shutdown"] else None
         if stopped is not None and stopped[0] != 0:
