@@ -50,7 +50,7 @@ class Secret:
 
     @classmethod
     def from_file(cls, path: str | os.PathLike[str]) -> Secret:
-        """Return the first line of a file that only its owner may read (mode 600)."""
+        """Return the first line of a file that only its owner may read (mode 600; looked at where files have modes)."""
         file = Path(path).expanduser()
 
         def read() -> str:
@@ -61,7 +61,8 @@ class Secret:
                 raise SecretError(f"the password file {file} cannot be read: {error.strerror}") from None
             except UnicodeDecodeError:
                 raise SecretError(f"the password file {file} is not UTF-8 text: save it as UTF-8") from None
-            if mode & 0o077:
+            # On Windows a mode says nothing of who may read: that is a matter of the folder's rights.
+            if os.name == "posix" and mode & 0o077:
                 raise SecretError(f"the password file {file} has mode {mode:o}, others can read it: chmod 600 {file}")
             value = text.split("\n", 1)[0].removesuffix("\r")
             if not value:

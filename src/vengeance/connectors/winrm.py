@@ -311,11 +311,13 @@ def receive_file(filename_or_io: str | IOBase, download: Callable[[IO[bytes]], o
             download(cast("IO[bytes]", filename_or_io))
         return
     place = Path(filename_or_io)
-    with tempfile.NamedTemporaryFile(dir=place.parent, prefix=f".{place.name}.", delete=False) as target:
-        temporary = Path(target.name)
-        try:
-            download(cast("IO[bytes]", target))
-        except BaseException:
-            temporary.unlink()
-            raise
-    temporary.replace(place)
+    number, name = tempfile.mkstemp(dir=place.parent, prefix=f".{place.name}.")
+    temporary = Path(name)
+    try:
+        with open(number, "w+b") as target:
+            download(target)
+        temporary.replace(place)
+    except BaseException:
+        # Closed by now: Windows removes no file that is open.
+        temporary.unlink(missing_ok=True)
+        raise
