@@ -2,7 +2,12 @@
 
 Sizes of models are in GB (10^9 bytes, as Ollama lists them), times in seconds unless a key says otherwise. A hash is
 the SHA-256 of the file, 64 hex digits; a file with another one is deleted and never run.
+
+What is pinned() stands in src/vengeance/box/pins.toml, with its source; `python -m vengeance pins` shows it. Write a
+version of your own here instead, or in the inventory, and its hash with it.
 """
+
+from vengeance.box.pins import pinned
 
 # --- The machine ---------------------------------------------------------------------------------------------------
 
@@ -14,7 +19,7 @@ gpu_name = "RTX 4090"
 
 # The lowest NVIDIA driver of Windows, as two numbers. 591.86 is what the box was proved with: it brings CUDA 13.1 to
 # the distro too, where no driver is ever installed. Install newer ones from NVIDIA, by hand: it is an outage.
-driver_lowest = "591.86"
+driver_lowest = pinned("driver")
 
 # Optional features of Windows that must be on. VirtualMachinePlatform is all that WSL 2 needs; a change reboots once.
 windows_features = ["VirtualMachinePlatform"]
@@ -70,7 +75,7 @@ exposed_ports = {8080: "vLLM"}
 
 # The version, pinned: a second run next year gives the same server. Never below 0.23.3, which was the first to check
 # the signature of its own updates. The box was proved with 0.13.5.
-ollama_version = "0.34.1"
+ollama_version = pinned("ollama")
 
 # What is installed: "setup" is OllamaSetup.exe with the tray app, "zip" is the server alone (no tray, no updates by
 # itself). Both serve the same.
@@ -79,9 +84,9 @@ ollama_package = "setup"
 # Where it is downloaded from. Default None: the release of ollama_version on GitHub.
 ollama_url: str | None = None
 
-# SHA-256 of that file: it belongs to ollama_version and ollama_package, and changes with them. This one is in
-# microsoft/winget-pkgs, manifests/o/Ollama/Ollama/0.34.1.
-ollama_sha256 = "a92986c86ab6854675ffd1b725db7c0350d40755895c95c397c58d61014e14d9"
+# SHA-256 of that file: it belongs to ollama_version and ollama_package, and changes with them. The pinned one is that
+# of the package "setup".
+ollama_sha256 = pinned("ollama", "sha256")
 
 # Organisation that must have signed it (Authenticode, O=).
 ollama_signer = "Ollama Inc."
@@ -145,16 +150,16 @@ ollama_pull_timeout = 21600
 # --- WSL and the distro --------------------------------------------------------------------------------------------
 
 # The version of WSL, pinned, from Microsoft's own releases and not from the Store, whose updates stop the distro.
-wsl_version = "2.7.11"
+wsl_version = pinned("wsl")
 
 # Where its MSI is downloaded from.
-wsl_url = "https://github.com/microsoft/WSL/releases/download/2.7.11/wsl.2.7.11.0.x64.msi"
+wsl_url = pinned("wsl", "url")
 
-# SHA-256 of the MSI; it changes with wsl_version. Both are in microsoft/winget-pkgs, manifests/m/Microsoft/WSL/2.7.11.
-wsl_sha256 = "a611ddacee689d2fb1fb5319e58af7f3998864d86cdce632eadd8e61614a0f9d"
+# SHA-256 of the MSI; it changes with wsl_version.
+wsl_sha256 = pinned("wsl", "sha256")
 
 # The MSI's product code, by which Windows knows that it is installed; it changes with wsl_version.
-wsl_product_code = "{497CB23D-8747-4047-A079-DD98E0EDFC18}"
+wsl_product_code = pinned("wsl", "product_code")
 
 # The .wslconfig of the account that signs in: section -> key -> value. It holds for the virtual machine of all
 # distros, and a change stops them all once. https://learn.microsoft.com/windows/wsl/wsl-config#wslconfig
@@ -182,11 +187,11 @@ wslconfig = {
     },
 }
 
-# The image that the distro is made from: Ubuntu 24.04.4, by file. Its name comes from the inventory.
-distro_url = "https://releases.ubuntu.com/24.04.4/ubuntu-24.04.4-wsl-amd64.wsl"
+# The image that the distro is made from: Ubuntu 24.04, by file. The distro's name comes from the inventory.
+distro_url = pinned("distro", "url")
 
-# SHA-256 of the image, as public projects pin it that took it from Canonical's SHA256SUMS.
-distro_sha256 = "9b2f7730dc68227dd04a9f3e5eab86ad85caf556b8606ad94f1f29ff5c4fd3f5"
+# SHA-256 of the image.
+distro_sha256 = pinned("distro", "sha256")
 
 # Folder of the distro's disk; {name} is the distro. The disk grows as it is filled: 50 GB with vLLM and its model.
 distro_path = r"C:\WSL\{name}"

@@ -1,4 +1,9 @@
-"""Settings of the distro in WSL, for the hosts in the group `wsl`."""
+"""Settings of the distro in WSL, for the hosts in the group `wsl`.
+
+What is pinned() stands in src/vengeance/box/pins.toml, with its source; `python -m vengeance pins` shows it.
+"""
+
+from vengeance.box.pins import pinned
 
 # /etc/wsl.conf, whole: section -> key -> value. It counts when the distro starts, so a change stops it once.
 # https://learn.microsoft.com/windows/wsl/wsl-config#wslconf
@@ -16,9 +21,9 @@ wsl_conf = {
 # verified and enabled, but not started.
 systemd = True
 
-# CUDA toolkit, as two numbers: the package is cuda-toolkit-12-4. The driver is the one of Windows and never installed
-# here. vLLM brings its own CUDA libraries; the toolkit is for what compiles at run time (nvcc).
-cuda_toolkit_version = "12-4"
+# CUDA toolkit, as two numbers: 12.4 is the package cuda-toolkit-12-4. The driver is the one of Windows and never
+# installed here. vLLM brings its own CUDA libraries; the toolkit is for what compiles at run time (nvcc).
+cuda_toolkit_version = pinned("cuda-toolkit")
 
 # Whether the toolkit is installed at all. Only a twin that cannot serve NVIDIA's package source says False.
 cuda_toolkit = True
@@ -32,16 +37,17 @@ vllm_path = "/home/steam/vllm-env"
 # The Python it is made from. vLLM 0.15.1 takes 3.10 to 3.13; Ubuntu 24.04 has 3.12, and the lock is for that.
 vllm_python = "python3.12"
 
-# What is installed. Pinned, so that a rebuild gives the same server: 0.15.1 was proved on this card.
-vllm_package = "vllm==0.15.1"
+# The version that is installed, and that the flags are checked for. Pinned, so that a rebuild gives the same server:
+# 0.15.1 was proved on this card.
+vllm_version = pinned("vllm")
 
-# The version that vLLM's flags are checked for.
-vllm_version = "0.15.1"
+# What is installed, as pip is told.
+vllm_package = f"vllm=={vllm_version}"
 
 # File with the version and the hashes of every package that belongs to vllm_package, relative to this folder's parent;
 # nothing else is installed then. `make lock-vllm VLLM=0.16.0` makes another. None: vllm_package with whatever it asks
 # for, in the newest versions that fit.
-vllm_lock: str | None = "locks/vllm-0.15.1-python3.12.txt"
+vllm_lock: str | None = f"locks/vllm-{vllm_version}-{vllm_python}.txt"
 
 # Without a lock: file with constraints (https://pip.pypa.io/en/stable/user_guide/#constraints-files). Default None.
 vllm_constraints: str | None = None

@@ -15,11 +15,13 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from vengeance.box.pins import pinned
+
 ROOT = Path(__file__).resolve().parent.parent
 LOCKS = ROOT / "locks"
 INSTALLERS = LOCKS / "installers.txt"
-UV = "0.13.9"
-PIP = "26.3"
+UV = pinned("uv")
+PIP = pinned("pip")
 # The wheel of vLLM 0.15.1 needs glibc 2.31, and Ubuntu 24.04 has 2.39.
 PLATFORM = "x86_64-manylinux_2_31"
 HEADER = """\
@@ -61,7 +63,7 @@ def resolve(uv: Sequence[str], requirements: Sequence[str], python: str, folder:
 def main() -> int:
     """Write the locks and say what they hold."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--version", default="0.15.1", help="version of vLLM (default: %(default)s)")
+    parser.add_argument("--version", default=pinned("vllm"), help="version of vLLM (default: %(default)s)")
     parser.add_argument("--python", default="3.12", help="version of Python on the box (default: %(default)s)")
     options = parser.parse_args()
     LOCKS.mkdir(exist_ok=True)

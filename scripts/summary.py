@@ -6,6 +6,8 @@ import json
 import os
 import sys
 
+from vengeance.box import cuda
+from vengeance.box.pins import pinned
 from vengeance.twin import tiny_model, vllm_cpu
 from vengeance.twin.client import Twin, TwinError
 from vengeance.twin.folders import DEFAULT_NAME
@@ -68,7 +70,8 @@ def main() -> int:
         else:
             lines.append(f"Its distro {distro['name']}:")
             if distro["vendor_repository"]:
-                toolkit = in_distro(twin, "sh", "-c", "dpkg-query -W -f '${Package} ${Version}' cuda-toolkit-12-4")
+                package = cuda.toolkit_package(pinned("cuda-toolkit"))
+                toolkit = in_distro(twin, "dpkg-query", "-W", "-f", "${Package} ${Version}", package)
                 lines.append(f"  CUDA        {toolkit}")
             if distro["systemd"]:
                 kind = "a real one, on the processor" if real else "a stand-in: started by mode batch"

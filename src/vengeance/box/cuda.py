@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from vengeance.box.pins import pinned
+
 KEYRING_PACKAGE = "cuda-keyring"
-KEYRING_URL = "https://developer.download.nvidia.com/compute/cuda/repos/wsl-ubuntu/x86_64/cuda-keyring_1.1-1_all.deb"
+KEYRING_URL = pinned("cuda-keyring", "url")
 """NVIDIA's "CUDA on WSL User Guide": the repository wsl-ubuntu, which has no driver in it."""
 
 _BREAKERS = (

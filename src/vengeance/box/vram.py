@@ -41,6 +41,7 @@ from fractions import Fraction
 
 from vengeance.box import model_config, versions, vllm_profiles
 from vengeance.box.model_config import ModelConfig
+from vengeance.box.pins import pinned
 from vengeance.box.vllm_profiles import Profile
 
 MIB, GIB, GB = 2**20, 2**30, 10**9
@@ -148,7 +149,7 @@ class Settings:
     kv_cache_dtype: str = "auto"
     dtype: str = "auto"
     quantization: str | None = None
-    version: str = "0.15.1"
+    version: str = pinned("vllm")
     native_sampler: bool | None = None
 
     @property

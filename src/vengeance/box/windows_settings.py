@@ -22,6 +22,7 @@ from vengeance.box import (
     windows_paths,
     wslconfig,
 )
+from vengeance.box.pins import pinned
 
 LOWEST_WSL = (2, 5, 9)
 """The first whose source has ``instanceIdleTimeout``, without which systemd's services are stopped after 15 s."""
@@ -41,11 +42,8 @@ FEATURES = (
 
 # SHA-256 -> what has it, so that a version cannot be changed without its hash.
 _FILES = {
-    "a92986c86ab6854675ffd1b725db7c0350d40755895c95c397c58d61014e14d9": {
-        "ollama_version": "0.34.1",
-        "ollama_package": "setup",
-    },
-    "a611ddacee689d2fb1fb5319e58af7f3998864d86cdce632eadd8e61614a0f9d": {"wsl_version": "2.7.11"},
+    pinned("ollama", "sha256"): {"ollama_version": pinned("ollama"), "ollama_package": "setup"},
+    pinned("wsl", "sha256"): {"wsl_version": pinned("wsl")},
 }
 _VERSION = re.compile(r"(\d{1,4})\.(\d{1,4})\.(\d{1,4})(?:-rc\d+)?")
 _DISTRO_IMAGES = (".wsl", ".tar", ".tar.gz", ".tar.xz", ".tar.zst", ".tgz")

@@ -7,10 +7,10 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from vengeance.cli import bootstrap, exit_codes, key, mode, vram
+from vengeance.cli import bootstrap, exit_codes, key, mode, pins, vram
 
 # In the order in which a person meets them.
-_COMMANDS = (bootstrap, vram, mode, key)
+_COMMANDS = (bootstrap, vram, mode, key, pins)
 
 
 class Parser(argparse.ArgumentParser):

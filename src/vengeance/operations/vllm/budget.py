@@ -13,6 +13,7 @@ from pyinfra.context import host, state
 
 from vengeance.box import model_config, vllm_profiles, vram
 from vengeance.box.model_config import ModelConfig
+from vengeance.box.pins import pinned
 from vengeance.box.vllm_profiles import Profile
 from vengeance.box.vram import MIB, Range, Verdict
 from vengeance.facts.cuda import Passthrough
@@ -62,7 +63,7 @@ def fits(
     profile: str,
     settings: Mapping[str, Any],
     hf_home: str,
-    version: str = "0.15.1",
+    version: str = pinned("vllm"),
     variables: Mapping[str, str] | None = None,
     device: str = "cuda",
 ) -> Generator[PyinfraCommand, None, None]:

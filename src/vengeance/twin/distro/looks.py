@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from vengeance.box.pins import pinned
 from vengeance.twin.distro.shared_object import shared_object
 
 KERNEL_RELEASE = "6.6.87.2-microsoft-standard-WSL2"
@@ -37,7 +38,7 @@ class Gpu:
     """The card as nvidia-smi shows it. Memory in MiB, temperature in degrees Celsius, power in watts."""
 
     name: str = "NVIDIA GeForce RTX 4090"
-    driver: str = "591.86"
+    driver: str = pinned("driver")
     cuda: str = "13.1"
     memory_total: int = 24564
     memory_used: int = 1024

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+from vengeance.box.pins import pinned
 from vengeance.twin.distro.cache import built_once, key_of
 from vengeance.twin.distro.programs import plain_environment, run
 from vengeance.twin.vendors.certificates import VendorCertificates, make_certificates
@@ -21,7 +22,7 @@ from vengeance.twin.vendors.hub import HOSTS as HUB_HOSTS
 
 VENDOR_HOST = "developer.download.nvidia.com"
 REPOSITORY = "compute/cuda/repos/wsl-ubuntu/x86_64"
-KEYRING_PACKAGE = "cuda-keyring_1.1-1_all.deb"
+KEYRING_PACKAGE = pinned("cuda-keyring", "url").rpartition("/")[2]
 _MAINTAINER = "vengeance twin <twin@example.invalid>"
 
 _NVCC = """#!/bin/sh
@@ -127,7 +128,7 @@ def _sign_and_index(folder: Path, address: str, work: Path, environment: dict[st
         folder,
         work,
         name="cuda-keyring",
-        version="1.1-1",
+        version=pinned("cuda-keyring"),
         architecture="all",
         files={
             "usr/share/keyrings/cuda-archive-keyring.gpg": keyring.read_bytes(),

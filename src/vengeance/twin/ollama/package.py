@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 
+from vengeance.box.pins import pinned
 from vengeance.twin.windows.drive import Drive
 from vengeance.twin.windows.errors import Win32Error
 
-VERSION = "0.34.1"
+VERSION = pinned("ollama")
 APP_ID = "{44E83376-CE68-45EB-8FC1-393500EB558C}"
 APP = "ollama app.exe"
 SERVER = "ollama.exe"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from vengeance.box.pins import pinned
 from vengeance.twin.distro.cache import built_once, key_of
 from vengeance.twin.ollama import package as ollama
 from vengeance.twin.vendors import packages
@@ -17,8 +18,8 @@ from vengeance.twin.windows.web import Web
 
 # Where a release of GitHub is redirected to; the real one carries a signature that expires.
 ASSETS = "release-assets.githubusercontent.com"
-WSL_URL = "https://github.com/microsoft/WSL/releases/download/2.7.11/wsl.2.7.11.0.x64.msi"
-IMAGE_URL = "https://releases.ubuntu.com/24.04.4/ubuntu-24.04.4-wsl-amd64.wsl"
+WSL_URL = pinned("wsl", "url")
+IMAGE_URL = pinned("distro", "url")
 _OLLAMA = f"https://github.com/ollama/ollama/releases/download/v{ollama.VERSION}"
 SETUP_URL = f"{_OLLAMA}/OllamaSetup.exe"
 ZIP_URL = f"{_OLLAMA}/ollama-windows-amd64.zip"

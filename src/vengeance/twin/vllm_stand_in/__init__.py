@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from vengeance.box import vllm_flags
+from vengeance.box.pins import pinned
 from vengeance.twin.torch_stand_in import VERSION as TORCH
 from vengeance.twin.torch_stand_in import build_torch_wheel
 from vengeance.twin.vllm_stand_in.library import REQUIREMENT
@@ -13,7 +14,7 @@ from vengeance.twin.wheels import write_wheel
 _PACKAGE = Path(__file__).with_name("package")
 
 
-def build_wheel(folder: Path, version: str = "0.15.1") -> Path:
+def build_wheel(folder: Path, version: str = pinned("vllm")) -> Path:
     """Write the wheel into ``folder`` (made if need be) and return its path; the same source gives the same bytes.
 
     + version: of vLLM, one that there is a table of flags of; the stand-in's own ends with ``+twin``

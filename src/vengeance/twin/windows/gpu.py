@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from vengeance.box.pins import pinned
 from vengeance.twin.windows.program import SYSTEM32, Run
 
 NVIDIA_SMI = f"{SYSTEM32}\\nvidia-smi.exe"
@@ -65,7 +66,7 @@ class Gpu:
     def __init__(self) -> None:
         self.present = True
         self.name = "NVIDIA GeForce RTX 4090"
-        self.driver = "591.86"
+        self.driver = pinned("driver")
         # WDDM, or TCC on cards that can be without a display.
         self.driver_model = "WDDM"
         self.uuid = "GPU-7c1e4090-0000-4b1d-8e57-76656e676561"

@@ -15,6 +15,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
+from vengeance.box.pins import pinned
 from vengeance.twin.windows.drive import Drive
 from vengeance.twin.windows.features import finish_pending
 from vengeance.twin.windows.registry import CURRENT_VERSION, ENVIRONMENT, LXSS, Registry
@@ -25,9 +26,8 @@ BUILD = 26100
 UPDATE_REVISION = 4652
 CAPTION = "Microsoft Windows 11 Pro"
 WSL_FOLDER = "C:\\Program Files\\WSL\\"
-WSL_VERSION = "2.7.11.0"
-# Of the x64 package (winget-pkgs, manifests/m/Microsoft/WSL/2.7.11).
-WSL_PRODUCT_CODE = "{497CB23D-8747-4047-A079-DD98E0EDFC18}"
+WSL_VERSION = f"{pinned('wsl')}.0"
+WSL_PRODUCT_CODE = pinned("wsl", "product_code")
 MACHINE_SID = "S-1-5-21-1004336348-1177238915-682003330"
 # FILETIME counts 100 ns steps from here.
 _FILE_TIME_EPOCH = datetime(1601, 1, 1, tzinfo=timezone.utc)

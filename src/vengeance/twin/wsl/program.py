@@ -25,6 +25,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from vengeance.box.pins import pinned
 from vengeance.twin.distro import accounts
 from vengeance.twin.distro.errors import DistroError
 from vengeance.twin.distro.instance import Entry, Instance
@@ -46,7 +47,7 @@ _NO_TERMINAL_LEFT = 87
 class WslVersions:
     """What ``--version`` shows."""
 
-    wsl: str = "2.7.11.0"
+    wsl: str = f"{pinned('wsl')}.0"
     kernel: str = "6.6.87.2-1"
     windows: str = "10.0.26100.4652"
 
