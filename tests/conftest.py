@@ -26,8 +26,15 @@ _ONE_BOX = ("box",)
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put each file, and each folder that shares one box, on one worker of pytest-xdist (``--dist loadgroup``)."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what takes minutes, and put each file, and each folder that shares one box, on one worker.
+
+    Groups are those of pytest-xdist's ``--dist loadgroup``.
+    """
+    if not os.environ.get("VENGEANCE_FULL"):
+        long = [item for item in items if item.get_closest_marker("full")]
+        config.hook.pytest_deselected(items=long)
+        items[:] = [item for item in items if item not in long]
     for item in items:
         file = item.path.relative_to(HERE) if item.path.is_relative_to(HERE) else item.path
         name = file.parts[0] if file.parts[0] in _ONE_BOX else str(file)

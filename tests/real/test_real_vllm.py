@@ -1,6 +1,7 @@
 """A real vLLM on the twin, from a bare Windows to a completion on another machine; read past all that the deploy wrote.
 
 The tests stand in the order in which a person would do these things, and each leaves the box as the next expects it.
+Those that have the server start once more, half a minute each, are for ``make test-full``.
 """
 
 from __future__ import annotations
@@ -125,6 +126,7 @@ def test_the_second_run_changes_nothing(first: Finished, deploy: Deploy, real_tw
     assert systemd(real_twin, "MainPID") == server
 
 
+@pytest.mark.full
 def test_through_a_port_that_windows_forwards_the_tailnet_gets_in_and_the_lan_does_not(
     first: Finished, deploy: Deploy, real_twin: Twin, tailnet: Elsewhere
 ) -> None:
@@ -155,6 +157,7 @@ def test_a_killed_engine_ends_the_server_without_an_error_and_systemd_brings_bot
     assert engines(real_twin) != [engine]
 
 
+@pytest.mark.full
 def test_a_killed_server_leaves_no_engine_and_no_memory_of_the_card_behind(first: Finished, real_twin: Twin) -> None:
     (engine,) = engines(real_twin)
     real_twin.distro_exec(["systemctl", "kill", "--signal=KILL", "--kill-whom=main", UNIT])
@@ -162,6 +165,7 @@ def test_a_killed_server_leaves_no_engine_and_no_memory_of_the_card_behind(first
     eventually(lambda: held(real_twin) == 0, "the return of the memory", 20)
 
 
+@pytest.mark.full
 def test_a_cache_that_is_too_small_is_told_by_name_with_the_length_that_would_fit_and_mended_by_the_next_run(
     first: Finished, real_twin: Twin, deploy: Deploy, tailnet: Elsewhere
 ) -> None:
@@ -180,6 +184,7 @@ def test_a_cache_that_is_too_small_is_told_by_name_with_the_length_that_would_fi
     assert tailnet.says() == SENTENCE
 
 
+@pytest.mark.full
 def test_the_card_changes_hands_and_back(first: Finished, real_twin: Twin, tailnet: Elsewhere) -> None:
     away = mode("interactive")
     assert away.returncode == 0, tail(away)
@@ -190,6 +195,7 @@ def test_the_card_changes_hands_and_back(first: Finished, real_twin: Twin, tailn
     assert tailnet.says() == SENTENCE
 
 
+@pytest.mark.full
 def test_a_flag_that_this_version_does_not_have_ends_it_with_2_and_it_is_not_started_again(
     first: Finished, real_twin: Twin
 ) -> None:

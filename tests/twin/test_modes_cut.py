@@ -39,7 +39,6 @@ STEPS = {
     ),
 }
 LAST = 80
-FULL = pytest.mark.skipif(not os.environ.get("VENGEANCE_FULL"), reason="a quarter of an hour: set VENGEANCE_FULL")
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +104,7 @@ def test_interactive_that_is_killed_one_step_further_each_time_is_mended_by_the_
     mended(box, "interactive")
 
 
-@FULL
+@pytest.mark.full
 @pytest.mark.timeout(200)
 @pytest.mark.parametrize(("mode", "step"), [(mode, step) for mode, steps in STEPS.items() for step in steps])
 def test_a_hand_over_that_is_killed_at_a_step_is_mended_by_the_next_run(box: ModesBox, mode: str, step: str) -> None:
@@ -122,7 +121,7 @@ def test_a_batch_that_is_killed_while_vllm_starts_can_be_taken_back(box: ModesBo
     mended(box, "interactive")
 
 
-@FULL
+@pytest.mark.full
 @pytest.mark.timeout(300)
 def test_a_game_that_begins_in_the_middle_is_told_by_name_and_vllm_is_not_started(box: ModesBox) -> None:
     box.load(LARGE)
@@ -179,7 +178,7 @@ def ended_well_or_with_a_sentence(finished: Finished) -> None:
         assert "WinRM" in said(finished) or "connection" in said(finished).lower(), said(finished)[-6000:]
 
 
-@FULL
+@pytest.mark.full
 @pytest.mark.timeout(200)
 @pytest.mark.parametrize("request_number", range(10, LAST, 10))
 def test_a_hand_over_whose_connection_is_cut_is_mended_by_the_next_run(box: ModesBox, request_number: int) -> None:
