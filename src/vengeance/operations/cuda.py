@@ -20,6 +20,7 @@ from pyinfra.facts.deb import DebPackages
 from pyinfra.operations import apt
 from typeguard import TypeCheckError, check_type
 
+from vengeance.box import before as names
 from vengeance.box import card_seen, cuda, unit_environment, versions
 from vengeance.box import passthrough as links
 from vengeance.box.preflight import graphics
@@ -27,6 +28,7 @@ from vengeance.connectors.long_command import LongCommand, long_commands
 from vengeance.facts.cuda import Nvcc, Passthrough
 from vengeance.facts.windows import Gpus
 from vengeance.operations import debian
+from vengeance.operations.before import kept_inside
 from vengeance.operations.refusal import checked, failed, in_a_sentence, refuse
 from vengeance.operations.stage import windows_side
 
@@ -183,6 +185,7 @@ def keyring(src: str = cuda.KEYRING_URL) -> Generator[PyinfraCommand, None, None
         host.noop(f"package {cuda.KEYRING_PACKAGE} is installed")
         return
     host.log(f"package {cuda.KEYRING_PACKAGE}: (not installed) -> installed from {src}")
+    yield from kept_inside({names.package(cuda.KEYRING_PACKAGE): None})
     yield debian.finish_interrupted()
     yield from long_commands(apt.deb._inner(src=src))
 

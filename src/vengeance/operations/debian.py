@@ -10,7 +10,9 @@ from pyinfra.context import host
 from pyinfra.facts.deb import DebPackages
 from pyinfra.operations import apt
 
+from vengeance.box import before as names
 from vengeance.connectors.long_command import long_commands
+from vengeance.operations.before import kept_inside
 
 # What apt looks for before it says "dpkg was interrupted": files with numbers for names (apt-pkg, debsystem.cc).
 _FINISH = """\
@@ -50,5 +52,6 @@ def packages(packages: list[str]) -> Generator[PyinfraCommand, None, None]:
         return
     for package in missing:
         host.log(f"package {package}: (not installed) -> installed")
+    yield from kept_inside({names.package(package): None for package in missing})
     yield finish_interrupted()
     yield from long_commands(apt.packages._inner(packages=missing, update=True, no_recommends=True))

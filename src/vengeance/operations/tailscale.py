@@ -13,8 +13,10 @@ from pyinfra.api.operation import operation
 from pyinfra.api.state import StateStage
 from pyinfra.context import host, state
 
+from vengeance.box import before as names
 from vengeance.box import ports, tailnet
 from vengeance.facts.tailscale import Status
+from vengeance.operations.before import kept
 from vengeance.operations.refusal import checked, refuse
 from vengeance.powershell import Script
 from vengeance.powershell.tailscale import Tailscale
@@ -84,6 +86,7 @@ def settings(unattended: bool = True, required: bool = True) -> Generator[Pyinfr
         host.noop(f"Tailscale is {'' if unattended else 'not '}set to run unattended")
         return
     host.log(f"Tailscale with nobody logged on: {_kept(status['unattended'])} -> {_kept(unattended)}")
+    yield from kept({names.TAILSCALE: status["unattended"]})
     yield Script("Set-Tailscale", {"unattended": unattended})
 
 
@@ -133,6 +136,7 @@ def serve(port: int, target_port: int | None = None, present: bool = True) -> Ge
             host.noop(f"Tailscale does not forward port {port}")
         else:
             host.log(f"Tailscale's port {port}: {mine['target']} -> (not forwarded)")
+            yield from kept({names.served(port): mine["target"]})
             yield Script("Set-TailscaleServe", {"port": port, "target_port": None})
         return
     missing = _missing(status)
@@ -150,4 +154,5 @@ def serve(port: int, target_port: int | None = None, present: bool = True) -> Ge
         host.noop(f"Tailscale forwards port {port} to {wanted}")
         return
     host.log(f"Tailscale's port {port}: {'(not forwarded)' if mine is None else mine['target']} -> {wanted}")
+    yield from kept({names.served(port): None if mine is None else mine["target"]})
     yield Script("Set-TailscaleServe", {"port": port, "target_port": target})

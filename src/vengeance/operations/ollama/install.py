@@ -12,10 +12,13 @@ from pyinfra.api.operation import operation
 from pyinfra.api.state import State
 from pyinfra.context import host
 
+from vengeance.box import before as names
 from vengeance.box import ollama_package
 from vengeance.box.ollama_package import Kind
 from vengeance.facts import ollama as facts
+from vengeance.facts.windows import Environment
 from vengeance.operations import windows
+from vengeance.operations.before import kept
 from vengeance.operations.ollama.processes import boot_task, stop
 from vengeance.operations.ollama.waiting import looks
 from vengeance.operations.refusal import checked
@@ -63,7 +66,7 @@ def installed(
         ollama.installed(
             name="Ollama 0.34.1",
             version="0.34.1",
-            sha256="a92986c86ab6854675ffd1b725db7c0350d40755895c95c397c58d61014e14d9",
+            sha256="a92986c8...",
         )
     """
     checked(lambda: ollama_package.check(package, version, path))
@@ -86,6 +89,7 @@ def installed(
         proxy=proxy,
         timeout=timeout,
     )
+    yield from _kept(present)
     yield from stop(boot_task())
     if package == "zip":
         yield Script("Expand-OllamaArchive", {"archive": file, "folder": archive, "version": version})
@@ -108,6 +112,13 @@ def _warn(found: Installation, package: Kind, version: str) -> None:
             "the port: uninstall it in Settings, Apps",
             logger.warning,
         )
+
+
+def _kept(present: Package | None) -> Generator[PyinfraCommand, None, None]:
+    """Keep which Ollama was there, and the user's PATH, which the installer extends and its uninstaller leaves."""
+    there = host.get_fact(Environment, names=["Path"])
+    path = None if there is None else next((one["value"] for one in there["user"].values()), None)
+    yield from kept({names.OLLAMA: present and present["version"], names.OLLAMA_PATH: path})
 
 
 def _is_that(present: Package, version: str, folder: str | None) -> bool:

@@ -11,11 +11,13 @@ from pyinfra.api.operation import operation
 from pyinfra.api.state import State
 from pyinfra.context import host
 
+from vengeance.box import before as names
 from vengeance.box import ollama_package, ollama_start
 from vengeance.box.ollama_package import Kind
 from vengeance.box.ollama_start import Start
 from vengeance.facts import ollama as facts
 from vengeance.operations import windows
+from vengeance.operations.before import kept
 from vengeance.operations.ollama.processes import APP_TASK, TASK, boot_task, stop
 from vengeance.operations.ollama.waiting import looks
 from vengeance.operations.refusal import checked, refuse
@@ -71,6 +73,7 @@ def autostart(
         return
     if app["starts_at_logon"] != (start == "logon"):
         host.log(f"link in the Startup folder: {app['starts_at_logon']} -> {start == 'logon'}")
+        yield from kept({names.OLLAMA_AT_LOGON: app["starts_at_logon"]})
         yield Script("Set-OllamaStartup", {"present": start == "logon", "folder": there["folder"]})
     if start == "logon":
         yield from windows.scheduled_task._inner(task=TASK, present=False)

@@ -9,11 +9,13 @@ from pyinfra.api.command import PyinfraCommand
 from pyinfra.api.operation import operation
 from pyinfra.context import host
 
+from vengeance.box import before as names
 from vengeance.box import ollama_settings, ollama_start
 from vengeance.box.ollama_start import Start
 from vengeance.facts import ollama as facts
 from vengeance.facts.windows import Environment
 from vengeance.operations import windows
+from vengeance.operations.before import kept
 from vengeance.operations.ollama.processes import boot_task, stop
 from vengeance.operations.refusal import checked
 from vengeance.operations.windows.variables import LEVELS, set_level, values_of
@@ -84,6 +86,7 @@ def _set_updates(app: Settings, wanted: bool) -> Generator[PyinfraCommand, None,
     if present is None or present == wanted:
         return
     host.log(f"Ollama's app: auto_update_enabled {present} -> {wanted}")
+    yield from kept({names.OLLAMA_UPDATES: present})
     if app["app_runs"]:
         yield from stop(boot_task())
     yield Script("Set-OllamaSettings", {"settings": {"auto_update_enabled": wanted}})

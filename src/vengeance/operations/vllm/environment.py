@@ -10,9 +10,11 @@ from pyinfra.api.exceptions import OperationValueError
 from pyinfra.api.operation import operation
 from pyinfra.context import host
 
+from vengeance.box import before as names
 from vengeance.box import python_packages
 from vengeance.box import vllm_environment as box
 from vengeance.facts.vllm.environment import DiskRoom, Environment, EnvironmentFaults
+from vengeance.operations.before import kept_inside
 from vengeance.operations.refusal import checked, refuse
 from vengeance.operations.vllm.installation import Installation, Sources
 from vengeance.operations.vllm.proof import mark, prove
@@ -91,6 +93,7 @@ def environment(
 
     found = host.get_fact(Environment, path=path, _su_user=user, _su_shell="/bin/sh")
     faults = host.get_fact(EnvironmentFaults, path=path, _su_user=user, _su_shell="/bin/sh") if found else None
+    there = found is not None
     if found is not None and _another(found["python"], python):
         host.log(f"{path}: Python {found['python']} -> {python}, and everything in it anew")
         found, faults = None, None
@@ -106,6 +109,7 @@ def environment(
         if full is not None:
             yield refuse(f"{host.name}: {full}")
             return
+    yield from kept_inside({names.environment(path): there})
     yield from plan.mend(python)
     if plan.installs:
         yield from plan.install(installer, sources)

@@ -15,9 +15,11 @@ from pyinfra.api.exceptions import OperationValueError
 from pyinfra.api.operation import operation
 from pyinfra.context import host, state
 
+from vengeance.box import before as names
 from vengeance.box import downloads, windows_paths
 from vengeance.box import private_directory as private
 from vengeance.facts.windows import DirectoryAccess, File, Sha256
+from vengeance.operations.before import kept
 from vengeance.operations.refusal import checked, refuse
 from vengeance.operations.templates import rendered
 from vengeance.operations.work import name_of, run_work
@@ -189,6 +191,7 @@ def private_directory(path: str) -> Generator[PyinfraCommand, None, None]:
     elif found["exists"] and found["closed"]:
         host.noop(f"{path} is closed to all but administrators")
     else:
+        yield from kept({names.folder(path): found["exists"]})
         yield Script("Protect-Directory", {"path": path})
 
 
@@ -222,7 +225,7 @@ def download(
             name="Download Ollama",
             url="https://github.com/ollama/ollama/releases/download/v0.34.1/OllamaSetup.exe",
             dest="C:\\\\ProgramData\\\\vengeance\\\\downloads\\\\OllamaSetup.exe",
-            sha256="a92986c86ab6854675ffd1b725db7c0350d40755895c95c397c58d61014e14d9",
+            sha256="a92986c8...",
             signer="Ollama Inc.",
         )
     """

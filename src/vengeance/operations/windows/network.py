@@ -12,9 +12,11 @@ from pyinfra.api.command import PyinfraCommand
 from pyinfra.api.operation import operation
 from pyinfra.context import host
 
+from vengeance.box import before as kept_names
 from vengeance.box import firewall, ports, tailnet
 from vengeance.box.firewall import Rule
 from vengeance.facts.windows.network import FirewallRules, Listeners, PortProxies, ReservedPorts
+from vengeance.operations.before import kept
 from vengeance.operations.refusal import checked, refuse
 from vengeance.operations.tailscale import awaited_status
 from vengeance.powershell import Script
@@ -132,6 +134,8 @@ def firewall_rule(
         return
     if left:
         host.log(f"block rules that are removed: {', '.join(one.shown for one in left)}")
+        texts = {one["rule"]: one["text"] for one in found["rules"]}
+        yield from kept({kept_names.rule(one.rule): texts[one.rule] for one in left})
         yield Script("Remove-FirewallRule", {"rules": [one.rule for one in left]})
     if changes:
         host.log(f"firewall rule {rule}: {'; '.join(changes)}")
@@ -238,6 +242,7 @@ def reserved_port(port: int, present: bool = True, stop_winnat: bool = True) -> 
             logger.warning,
         )
     host.log(f"port {port}: {'free for all -> set aside' if present else 'set aside -> free for all'}")
+    yield from kept({kept_names.reserved(port): held is not None})
     yield Script("Set-ReservedPort", {"port": port, "present": present, "stop_winnat": stop_winnat})
 
 
@@ -279,6 +284,7 @@ def port_proxy(
             host.noop(f"port {listen_port} of {listen_address} is not forwarded")
         for one in gone:
             host.log(f"{one['listen_address']}:{listen_port}: {_target(one)} -> (not forwarded)")
+            yield from kept({kept_names.proxied(one["listen_address"], listen_port): _target(one)})
             yield _forwarding(one["listen_address"], listen_port, None, None)
         return
     address = _own_address(listen_address)
@@ -299,6 +305,7 @@ def port_proxy(
     else:
         before = "(not forwarded)" if mine is None else _target(mine)
         host.log(f"{address}:{listen_port}: {before} -> {connect_address}:{target_port}")
+        yield from kept({kept_names.proxied(address, listen_port): None if mine is None else _target(mine)})
     yield _forwarding(address, listen_port, connect_address, target_port)
 
 

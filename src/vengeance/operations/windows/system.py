@@ -10,9 +10,11 @@ from pyinfra.api.exceptions import OperationValueError
 from pyinfra.api.operation import operation
 from pyinfra.context import host
 
+from vengeance.box import before as names
 from vengeance.box import power as power_plan
 from vengeance.box import registry_values
 from vengeance.facts.windows import Feature, Os, Power, RegistryValue, Service
+from vengeance.operations.before import kept
 from vengeance.operations.refusal import checked, refuse
 from vengeance.powershell import JSON, Script, system
 
@@ -78,6 +80,7 @@ def feature(feature: str, present: bool = True) -> Generator[PyinfraCommand, Non
         host.noop(f"{feature} is {'on' if present else 'off'}{later}")
         return
     host.log(f"feature {feature}: {found} -> {'Enabled' if present else 'Disabled'}")
+    yield from kept({names.feature(feature): found})
     yield Script("Set-Feature", {"feature": feature, "present": present})
 
 
@@ -112,6 +115,7 @@ def power(
         host.noop(f"Windows {power_plan.shown(dict(found))}")  # type: ignore[arg-type]
         return
     host.log(f"Windows {power_plan.shown(dict(found))} -> {power_plan.wished(changes)}")  # type: ignore[arg-type]
+    yield from kept({names.POWER: found})
     yield Script("Set-Power", dict(changes))  # type: ignore[arg-type]
 
 

@@ -10,8 +10,10 @@ from pyinfra.api.exceptions import OperationValueError
 from pyinfra.api.operation import operation
 from pyinfra.context import host
 
+from vengeance.box import before as names
 from vengeance.box import ollama_environment, windows_environment
 from vengeance.facts.windows import Environment
+from vengeance.operations.before import kept
 from vengeance.operations.refusal import checked
 from vengeance.powershell import Script
 from vengeance.powershell.windows import Level, Variable
@@ -61,6 +63,7 @@ def set_level(
         host.log(f"{level} variable {name}: {windows_environment.shown(before)} -> {windows_environment.shown(after)}")
     if changes:
         variables = {name: after for name, (_, after) in changes.items()}
+        yield from kept({names.variable(level, name): before for name, (before, _) in changes.items()})
         yield Script("Set-Environment", {"level": level, "variables": variables})
 
 

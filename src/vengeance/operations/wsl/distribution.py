@@ -13,9 +13,11 @@ from pyinfra.api.operation import operation
 from pyinfra.api.state import State
 from pyinfra.context import host
 
+from vengeance.box import before as names
 from vengeance.facts.windows import File
 from vengeance.facts.wsl import Installation
 from vengeance.operations import windows
+from vengeance.operations.before import kept
 from vengeance.operations.refusal import failed, refuse
 from vengeance.operations.work import name_of, run_work
 from vengeance.operations.wsl.checks import check_distro, check_download, check_folder
@@ -54,7 +56,7 @@ def distro(
             name="Ubuntu 24.04",
             distro="Ubuntu-24.04",
             image_url="https://releases.ubuntu.com/24.04.4/ubuntu-24.04.4-wsl-amd64.wsl",
-            image_sha256="9b2f7730dc68227dd04a9f3e5eab86ad85caf556b8606ad94f1f29ff5c4fd3f5",
+            image_sha256="9b2f7730...",
             path="C:\\\\WSL\\\\Ubuntu-24.04",
         )
     """
@@ -86,6 +88,7 @@ def distro(
     host.log(f"distribution {distro}: (not there) -> imported from {Path(urlsplit(image_url).path).name} to {path}")
     image = ntpath.join(folder, Path(urlsplit(image_url).path).name)
     yield from windows.download._inner(url=image_url, dest=image, sha256=image_sha256, proxy=proxy)
+    yield from kept({names.distro(distro): None})
     yield run_work(
         name_of(f"import-{distro}", path, image_sha256),
         "Import-Distribution",

@@ -14,8 +14,10 @@ from pyinfra.facts.files import FileContents
 from pyinfra.facts.server import Users
 from pyinfra.operations import files, server
 
+from vengeance.box import before as names
 from vengeance.box import wsl_conf, wslconfig
 from vengeance.facts.wsl import Instance
+from vengeance.operations.before import kept_inside
 from vengeance.operations.refusal import checked, failed
 from vengeance.operations.wsl.checks import check_distro, check_user
 from vengeance.operations.wsl.program import run_wsl
@@ -47,6 +49,8 @@ def user(user: str, shell: str = "/bin/bash", groups: list[str] | None = None) -
     if commands and host not in state.failed_hosts:
         before = "there, in another shape" if user in host.get_fact(Users) else "(not there)"
         host.log(f"Linux user {user}: {before} -> with a home and {shell}")
+        if user not in host.get_fact(Users):
+            yield from kept_inside({names.user(user): None})
     yield from commands
 
 
@@ -89,6 +93,7 @@ def conf(
         there = host.get_fact(FileContents, path=FILE)
         for line in wslconfig.differences(FILE, "\n".join(there) if there else None, texts):
             host.log(line)
+        yield from kept_inside({names.WSL_CONF: there})
     yield from commands
 
 

@@ -13,10 +13,12 @@ from pyinfra.api.operation import operation
 from pyinfra.api.state import StateStage
 from pyinfra.context import host, state
 
+from vengeance.box import before as names
 from vengeance.box import versions
 from vengeance.facts.windows import Feature
 from vengeance.facts.wsl import Installation
 from vengeance.operations import windows
+from vengeance.operations.before import kept
 from vengeance.operations.refusal import refuse
 from vengeance.operations.wsl.checks import check_folder, check_package
 from vengeance.operations.wsl.program import DOWNLOADS, rejoin, say_outage
@@ -57,7 +59,7 @@ def installed(
             name="WSL 2.7.11",
             version="2.7.11",
             url="https://github.com/microsoft/WSL/releases/download/2.7.11/wsl.2.7.11.0.x64.msi",
-            sha256="a611ddacee689d2fb1fb5319e58af7f3998864d86cdce632eadd8e61614a0f9d",
+            sha256="a611ddac...",
             product_code="{497CB23D-8747-4047-A079-DD98E0EDFC18}",
         )
     """
@@ -86,6 +88,7 @@ def installed(
         say_outage(found, f"WSL {there} -> {version}")
     package = ntpath.join(folder, Path(urlsplit(url).path).name)
     yield from windows.download._inner(url=url, dest=package, sha256=sha256, proxy=proxy)
+    yield from kept({names.WSL: there})
     yield from windows.msi._inner(
         path=package, product_code=product_code, version=version, properties={"SKIPMSIX": "1"}
     )

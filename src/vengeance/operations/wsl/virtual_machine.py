@@ -10,8 +10,10 @@ from pyinfra.api.operation import operation
 from pyinfra.api.state import State
 from pyinfra.context import host
 
+from vengeance.box import before as names
 from vengeance.box import wslconfig
 from vengeance.facts.wsl import WSL_EXE, Configuration, Installation, Machine
+from vengeance.operations.before import kept
 from vengeance.operations.refusal import failed, refuse
 from vengeance.operations.templates import rendered
 from vengeance.operations.wsl.checks import check_distro, check_settings
@@ -57,6 +59,7 @@ def config(
         for line in wslconfig.differences(".wslconfig", there["text"], wslconfig.texts(settings)):
             host.log(line)
         say_outage(found, "a new .wslconfig")
+        yield from kept({names.WSLCONFIG: there["text"]})
         yield Script("Set-WslConfiguration", {"text": wanted, "shutdown": True})
         if inside is not None:
             yield FunctionCommand(check_machine, [inside, settings], {})
