@@ -553,7 +553,18 @@ def test_help_names_every_command_and_fault() -> None:
     for word in ("up", "down", "status", "reset", "reboot", "log", "fault", "limits", "account", "exec", "list"):
         assert f"    {word} " in text or f"    {word}\n" in text
     faults = cli("fault", "--help").stdout
-    for word in ("cut-before", "cut-after", "delay", "code", "bad-request", "refuse", "disk-full", "clear"):
+    for word in (
+        "cut-before",
+        "cut-after",
+        "no-answer",
+        "timed-out",
+        "delay",
+        "code",
+        "bad-request",
+        "refuse",
+        "disk-full",
+        "clear",
+    ):
         assert word in faults
 
 

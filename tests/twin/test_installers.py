@@ -121,6 +121,7 @@ def test_an_installer_that_is_a_program_is_run_until_its_own_end_and_once(there:
     assert there.fact(Product, product=PRODUCT)["version"] == "1.2.3"
     assert setup(there)[1].noops == [f"{PRODUCT} 1.2.3 is installed"]
     assert len(things.given) == 1
+    assert there.box.windows.deeds.counts()["installer of thing"] == 1
 
 
 def test_an_installer_whose_child_stays_does_not_hang_the_operation(there: WorksHost, things: Things) -> None:

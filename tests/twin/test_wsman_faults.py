@@ -12,7 +12,16 @@ from typing import Any
 
 import pytest
 
-from tests.twin.raw_wsman import CONFIG, PASSWORD, TRANSFER, RawConnection, Served, message, serving
+from tests.twin.raw_wsman import (
+    CONFIG,
+    PASSWORD,
+    TRANSFER,
+    RawConnection,
+    Served,
+    command_message,
+    message,
+    serving,
+)
 from vengeance.twin.wsman.faults import FaultPlan, FaultRule
 
 CUT = (http.client.RemoteDisconnected, ConnectionResetError)
@@ -263,3 +272,44 @@ def test_a_rule_can_hit_every_third_request() -> None:
     plan.add(FaultRule("cut_before", request=2, times=2, every=3))
     assert [plan.hit("Send") is not None for _ in range(10)] == [False, True, False, False, True] + 5 * [False]
     assert plan.snapshot() == []
+
+
+def test_a_request_without_an_answer_is_done_and_nothing_is_said_until_the_client_goes(
+    served: Served, tmp_path: Path
+) -> None:
+    connection = served.signed_in()
+    shell = connection.create()
+    served.server.faults.add({"kind": "no_answer"})
+    connection.http.timeout = 0.3
+    if connection.http.sock is not None:
+        connection.http.sock.settimeout(0.3)
+    with pytest.raises(TimeoutError):
+        counted(tmp_path, connection, shell)
+    connection.close()
+    assert marks(tmp_path, served) == 1
+    counted(tmp_path, served.signed_in(), shell)
+    assert marks(tmp_path, served) == 2
+
+
+@pytest.mark.parametrize(("action", "code"), [("Command", 2150858793), ("Send", 1460)])
+def test_what_has_timed_out_was_done_all_the_same(served: Served, action: str, code: int) -> None:
+    connection = served.signed_in()
+    shell = connection.create()
+    command = connection.command(shell, "cat")
+    served.server.faults.add({"kind": "timed_out", "action": action})
+    if action == "Send":
+        assert connection.input(shell, command, b"read", end=True).fault == code
+        assert connection.receive_all(shell, command) == (b"read", b"", 0)
+    else:
+        assert connection.send(command_message(shell, "true")).fault == code
+        assert len(served.programs.outputs) == 2
+
+
+def test_a_receive_that_has_timed_out_took_nothing(served: Served) -> None:
+    connection = served.signed_in()
+    shell = connection.create()
+    command = connection.command(shell, "echo all")
+    assert served.programs.outputs[0].wait(10) == 0
+    served.server.faults.add({"kind": "timed_out", "action": "Receive"})
+    assert connection.receive(shell, command).fault == 2150858793
+    assert connection.receive_all(shell, command) == (b"all\n", b"", 0)

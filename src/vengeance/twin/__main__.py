@@ -23,6 +23,9 @@ faults, one or more at a time (numbers of requests count from when the rule is s
   cut-after N        handle request N, then close the connection without an answer
   delay MS           hold up every HTTP request by so many milliseconds
   code N X           answer request N with the WSMan fault code X, for example 2150858843
+  no-answer N        handle request N, then say nothing until the client has had enough
+  timed-out N        answer request N with the fault of an operation whose time is up: a Receive took nothing then,
+                     anything else was done all the same
   bad-request N      answer request N with HTTP 400
   refuse S           let no connection in for S seconds
   add-type           Add-Type fails, as where AppLocker blocks the compiler: the agent cannot start
@@ -161,7 +164,7 @@ def parse_faults(words: Sequence[str], action: str | None, times: int | None) ->
     while left:
         kind = left.pop(0)
         rule: dict[str, Any]
-        if kind in ("cut-before", "cut-after", "bad-request"):
+        if kind in ("cut-before", "cut-after", "no-answer", "timed-out", "bad-request"):
             rule = {"kind": kind.replace("-", "_"), "request": number("the number of a request")}
         elif kind == "code":
             rule = {"kind": "fault", "request": number("the number of a request"), "code": number("a fault code")}

@@ -278,6 +278,16 @@ class Twin:
         """Set the counters to nothing and return what they were."""
         return self._object(self._ask({"do": "log", "reset": True}))
 
+    def deeds(self, reset: bool = False) -> dict[str, int]:
+        """What was done to the box since it was started or reset, and how often: seen from there, not by who did it.
+
+        Changes by shipped scripts, each with a hash of its input; installers; restarts; distros registered and ended;
+        downloads by their URL, and the bytes of Ollama's blobs.
+
+        + reset: begin anew
+        """
+        return self._object(self._ask({"do": "deeds", "reset": reset}))
+
     def add_account(self, user: str) -> str:
         """Add another local administrator; returns the password."""
         return str(self._object(self._ask({"do": "account", "user": user}))["password"])

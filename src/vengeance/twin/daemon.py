@@ -18,6 +18,7 @@ import sys
 import threading
 import time
 import traceback
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields
 from datetime import datetime, timezone
@@ -279,6 +280,28 @@ class Daemon:
         """What ``log --json`` prints."""
         return {**self.log.snapshot(), "process_starts": dict(self.windows.process_starts)}
 
+    def deeds(self) -> dict[str, int]:
+        """What was done to the box, and how often: changes, installers, downloads, distros, restarts."""
+        counts = Counter(self.windows.deeds.counts())
+        if self._vendors is not None:
+            counts.update(f"download {one.url}" for one in self._vendors.site.requests if one.status in (200, 206))
+        if self._hub is not None:
+            files = [one for one in self._hub.requests if one.method == "GET" and one.status in (200, 206)]
+            counts.update(f"model file {one.url.partition('?')[0]}" for one in files if "/api/" not in one.url)
+        counts.update({f"bytes of Ollama's blob {key}": n for key, n in self.windows.ollama.registry.sent.items()})
+        return dict(counts)
+
+    def _deeds(self, reset: bool) -> dict[str, int]:
+        done = self.deeds()
+        if reset:
+            self.windows.deeds.clear()
+            self.windows.ollama.registry.sent.clear()
+            if self._vendors is not None:
+                self._vendors.site.requests.clear()
+            if self._hub is not None:
+                self._hub.requests.clear()
+        return done
+
     # --- what it does ---
 
     def handle(self, request: Mapping[str, Any]) -> object:
@@ -286,6 +309,7 @@ class Daemon:
         deeds: dict[str, Callable[[], object]] = {
             "status": self.status,
             "log": lambda: self._log(bool(request.get("reset"))),
+            "deeds": lambda: self._deeds(bool(request.get("reset"))),
             "fault": lambda: self._fault(dict(request.get("rule") or {})),
             "limits": lambda: self._set_limits(dict(request.get("values") or {})),
             "account": lambda: self._account(str(request.get("user") or "")),
@@ -477,6 +501,7 @@ class Daemon:
             self.stopped.wait(seconds)
             if not self.stopped.is_set():
                 self.windows.state.boot()
+                self.windows.deeds.add("restart of Windows")
                 self.server.start()
                 self.windows.boot()
         return {"boot_time": self.windows.state.boot_time.isoformat()}

@@ -88,12 +88,13 @@ class PullError(Exception):
 class Download:
     """One blob on its way; several pulls can wait for it, and it stops when none does any more."""
 
-    def __init__(self, store: Store, layer: Layer, fault: Fault | None, clock: Clock) -> None:
+    def __init__(self, store: Store, registry: Registry, layer: Layer, fault: Fault | None, clock: Clock) -> None:
         self.layer = layer
         self.completed = store.completed(layer.digest)
         self.error: str | None = None
         self.ended = threading.Event()
         self.waiting = 0
+        self._sent = registry.sent
         self._store = store
         self._fault = fault
         self._clock = clock
@@ -129,6 +130,7 @@ class Download:
             if fault is not None and limit is not None and hit and fault.kind in ("fail_at", "stall"):
                 goal = max(self.completed, limit)
             self._store.keep_partial(layer, goal, goal - self.completed)
+            self._sent[layer.digest] += goal - self.completed
             self.completed = goal
             if fault is None or not hit:
                 continue
@@ -233,7 +235,9 @@ class Pulls:
         with self._lock:
             download = self._running.get(layer.digest)
             if download is None or download.ended.is_set():
-                download = self._running[layer.digest] = Download(self._store, layer, fault, self._clock)
+                download = self._running[layer.digest] = Download(
+                    self._store, self._registry, layer, fault, self._clock
+                )
             download.waiting += 1
             return download
 

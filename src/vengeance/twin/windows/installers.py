@@ -48,13 +48,11 @@ class Installers:
 
     codes: what the next ones end with, the first first: 1603 and the like install nothing, 1641 and 3010 do
     busy: how many more times Windows Installer says that another installation runs
-    ran: product and command line of each that ran
     """
 
     def __init__(self, windows: Windows) -> None:
         self.codes: list[int] = []
         self.busy = 0
-        self.ran: list[tuple[str, str]] = []
         windows.add_program(MSIEXEC, msiexec_exe)
         windows.place_program(MSIEXEC)
 
@@ -154,7 +152,7 @@ def msiexec_exe(run: Run) -> int:
     if windows.installers.busy > 0:
         windows.installers.busy -= 1
         return BUSY
-    windows.installers.ran.append((said["product"], run.arguments.strip()))
+    windows.deeds.add(f"installer of {said['product']}")
     code = _install(run, {**said, **properties}) if run.elevated else NOT_ELEVATED
     if code == REBOOT_INITIATED and "norestart" in switches:
         code = REBOOT_NEEDED
@@ -206,7 +204,7 @@ def setup_exe(run: Run) -> int:
     switches = {word.partition("=")[0].lstrip("/-").lower(): word.partition("=")[2] for word in run.argv}
     if "verysilent" not in switches and "silent" not in switches:
         _wait_for_a_click(run)
-    windows.installers.ran.append((said["product"], run.arguments.strip()))
+    windows.deeds.add(f"installer of {said['product']}")
     return _install(run, {**said, **switches})
 
 

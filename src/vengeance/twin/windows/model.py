@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from vengeance.powershell.windows import WsmanQuota
 from vengeance.twin.clock import Clock
+from vengeance.twin.deeds import Deeds
 from vengeance.twin.process import Process, ProcessOutput, Start
 from vengeance.twin.windows.arguments import split_program
 from vengeance.twin.windows.environment import Environment, block
@@ -148,6 +149,7 @@ class Windows:
     log: where a fault of the twin's own is written
     clock: the twin's time
 
+    deeds: what was changed, counted
     at_boot, at_shutdown: called when Windows has started, and before everything ends
     at_process_end: called with the id of a process that has ended or is being killed, perhaps twice
     features: what of Windows is switched on; services: what the service control manager knows
@@ -207,6 +209,7 @@ class Windows:
         self.at_shutdown: list[Callable[[], None]] = []
         self.at_process_end: list[Callable[[int], None]] = []
         self.process_starts: Counter[str] = Counter()
+        self.deeds = Deeds()
         # As AppLocker does with csc.exe: PowerShell itself runs, Add-Type does not.
         self.add_type_blocked = False
         self._programs = programs()

@@ -136,6 +136,7 @@ def _execute_known(
         if not isinstance(given, dict):
             raise ScriptFailed("Cannot bind argument to parameter 'InputObject' because it is an empty string.")
         answer = model(run, given)
+        run.windows.deeds.scripted(name, given, answer)
     except json.JSONDecodeError:
         err("Invalid JSON primitive: the twin was given parameters that are no JSON object.\n")
         return Executed(1, failed=True)

@@ -128,7 +128,9 @@ def runner(run: Run, name: str) -> int:
         write_answer(run, name, "process.json", {"pid": run.pid})
         answer: dict[str, Any] = {"result": None, "error": None}
         try:
-            answer["result"] = _deed(run, name)(Work(name, read_answer(run, name, "input.json"), run))
+            given = read_answer(run, name, "input.json")
+            answer["result"] = _deed(run, name)(Work(name, given, run))
+            run.windows.deeds.scripted(f"work {name}", given, answer["result"])
         except WorkFailed as error:
             answer["error"] = str(error)
         except Win32Error as error:

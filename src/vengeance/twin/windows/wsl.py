@@ -38,6 +38,7 @@ class WslOnWindows:
         self.service = windows.linux.service if isinstance(windows.linux, WslExe) else None
         if self.service is not None:
             self.service.platform = self
+            self.service.deeds = windows.deeds
             self.service.clock = windows.clock
             self.service.box = self._box
             windows.sessions.at_logoff.append(self._logged_off)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from vengeance.twin.clock import Alarm, Clock
+from vengeance.twin.deeds import Deeds
 from vengeance.twin.distro.errors import DistroError
 from vengeance.twin.distro.host import DistroHost
 from vengeance.twin.distro.instance import Instance
@@ -75,6 +76,7 @@ class WslService:
     """The service, with one session per Windows user; every method may be called from any thread.
 
     clock: the time that the idle timers run on; platform: the feature of Windows without which no distro starts
+    deeds: what is done to distros, counted
     """
 
     def __init__(
@@ -102,6 +104,7 @@ class WslService:
         self._scale = time_scale
         self.clock = clock or Clock()
         self.platform: Platform = _AlwaysOn()
+        self.deeds = Deeds()
         self._machine_starts = 0
         self.box: Callable[[], Box] = lambda: box or Box()
         self._lock = threading.RLock()
@@ -276,6 +279,7 @@ class WslService:
             session = self._session(sid)
             self._quiet(session, one.guid)
             self.host.stop(one.guid)
+            self.deeds.add(f"distro {one.name} terminated")
             self._arm_machine(session)
 
     def shutdown(self, sid: str, force: bool = False) -> None:
@@ -283,6 +287,7 @@ class WslService:
         self.enter(sid)
         with self._lock:
             self._end(sid, force)
+            self.deeds.add("wsl --shutdown")
 
     def _end(self, sid: str, force: bool) -> None:
         session = self._session(sid)
@@ -349,6 +354,7 @@ class WslService:
                     self._arm_machine(session)
             self._describe(one)
             self.registrations.add(sid, one)
+            self.deeds.add(f"distro {name} imported")
             return one
 
     def _describe(self, one: Registration) -> None:
@@ -364,6 +370,7 @@ class WslService:
         with self._lock:
             self._quiet(self._session(sid), one.guid)
             self.host.delete(one.guid)
+            self.deeds.add(f"distro {one.name} unregistered")
             self.registrations.remove(sid, one.guid)
             folder = on_drive(self.host.drive_c, one.base_path)
             if folder is not None:

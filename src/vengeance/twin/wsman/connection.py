@@ -35,6 +35,7 @@ from vengeance.twin.wsman.waiting import ClientGone, Waiter
 
 # What the multipart frame and the signature add to a sealed envelope, rounded up
 _FRAME = 1024
+_A_WHILE = 60.0
 
 
 @dataclass(frozen=True)
@@ -210,6 +211,9 @@ class Connection:
             return 400, None
         if rule is not None and rule.kind == "fault":
             return self._fault(errors.on_demand(rule.code or 0), soap, request, entry)
+        late = rule is not None and rule.kind == "timed_out"
+        if late and entry.action == "Receive":
+            return self._fault(errors.operation_timeout(), soap, request, entry)
         if soap is None:
             return self._after(rule, entry, (200, identify_xml(authenticated=True).encode()))
         try:
@@ -217,6 +221,9 @@ class Connection:
         except WsmanFault as fault:
             return self._after(rule, entry, self._fault(fault, soap, request, entry))
         _describe_answer(answer, entry)
+        if late:
+            over = errors.input_timeout() if entry.action == "Send" else errors.operation_timeout()
+            return self._fault(over, soap, request, entry)
         return self._after(rule, entry, (200, answer))
 
     def _obey(self, entry: Entry) -> FaultRule | None:
@@ -227,10 +234,11 @@ class Connection:
                 raise _Cut
         return rule
 
-    @staticmethod
-    def _after(rule: FaultRule | None, entry: Entry, answer: tuple[int, bytes]) -> tuple[int, bytes]:
+    def _after(self, rule: FaultRule | None, entry: Entry, answer: tuple[int, bytes]) -> tuple[int, bytes]:
         if rule is not None and rule.kind == "cut_after":
             raise _Cut
+        while rule is not None and rule.kind == "no_answer":
+            self._waiter.wait(_A_WHILE)
         return answer
 
     def _fault(

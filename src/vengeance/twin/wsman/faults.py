@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
-Kind = Literal["cut_before", "cut_after", "delay", "fault", "bad_request", "refuse"]
+Kind = Literal["cut_before", "cut_after", "no_answer", "timed_out", "delay", "fault", "bad_request", "refuse"]
 
 
 @dataclass
@@ -18,6 +18,9 @@ class FaultRule:
     kind: "cut_before": close the connection, nothing done; "cut_after": handle it, then close without an
         answer; "fault": answer with the WSMan fault ``code``, nothing done; "bad_request": answer HTTP 400,
         nothing done;
+        "no_answer": handle it, then say nothing until the client has had enough, as where a router forgot the
+        connection; "timed_out": answer with the fault of an operation whose time is up: a Receive took nothing then,
+        anything else was done all the same;
         "delay": wait ``milliseconds`` before every HTTP request is handled, handshake legs included;
         "refuse": no new connections for ``seconds``
     request: which request it hits, 1 = the next that matches; counted from when the rule was set, over

@@ -19,7 +19,7 @@ class Entry:
     action: last word of the WS-Addressing action ("Create", "Receive", ...), None for a handshake leg
     status: HTTP status; None when the connection was cut instead of answered
     fault: WSMan fault code of the answer
-    injected: what a fault rule did to it ("cut_before", "cut_after", "fault", "bad_request"), None for none
+    injected: what a fault rule did to it (the kind of the rule), None for none
     bytes_in, bytes_out: length of the HTTP bodies, bytes as on the wire (sealed where sealed)
     """
 
