@@ -7,12 +7,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pyinfra.api.host import Host as PyinfraHost
 from testinfra.backend.base import BaseBackend, CommandResult
 from testinfra.host import Host
 
 from vengeance.connectors.winrm import WinRMConnector
 from vengeance.connectors.wsl import WSLConnector
+from vengeance.verify import modules
 
 
 class DistroBackend(BaseBackend):  # type: ignore[misc]
@@ -24,14 +27,16 @@ class DistroBackend(BaseBackend):  # type: ignore[misc]
         self.connector = connector
         super().__init__(host.name)
 
-    def run(self, command: str, *args: str, timeout: float | None = None, **kwargs: object) -> CommandResult:
+    def run(
+        self, command: str, *args: str, stdin: str | None = None, timeout: float | None = None, **kwargs: object
+    ) -> CommandResult:
         """Run a shell command; ``%s`` in it stand for quoted arguments."""
         text = self.get_command(command, *args)
         client = self.connector.client
         if client is None:
             raise RuntimeError(f"{self.hostname} is not connected.")
         data = self.connector.data
-        result = client.sh(self.connector.distro, data["wsl_user"], text, timeout=timeout)
+        result = client.sh(self.connector.distro, data["wsl_user"], text, stdin=stdin, timeout=timeout)
         return self.result(result.code, self.encode(text), result.stdout, result.stderr)
 
     def get_encoding(self) -> str:
@@ -51,13 +56,16 @@ class WindowsBackend(BaseBackend):  # type: ignore[misc]
         self.connector = connector
         super().__init__(host.name)
 
-    def run(self, command: str, *args: str, timeout: float | None = None, **kwargs: object) -> CommandResult:
+    def run(
+        self, command: str, *args: str, stdin: str | None = None, timeout: float | None = None, **kwargs: object
+    ) -> CommandResult:
         """Run a command line of cmd.exe; ``%s`` in it stand for arguments in double quotes."""
         text = self.quote(command, *args)
         client = self.connector.client
         if client is None:
             raise RuntimeError(f"{self.hostname} is not connected.")
-        result = client.cmd(text, timeout=timeout)
+        given = None if stdin is None else stdin.encode()
+        result = client.cmd(text, stdin=given, timeout=timeout)
         return self.result(result.code, self.encode(text), result.stdout, result.stderr)
 
     @staticmethod
@@ -76,6 +84,23 @@ class WindowsBackend(BaseBackend):  # type: ignore[misc]
         return "utf-8"
 
 
+class DistroHost(Host):  # type: ignore[misc]
+    """testinfra's host, with what is ours in a distro."""
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 as testinfra's
+        made = modules.DISTRO.get(name)
+        return super().__getattr__(name) if made is None else made.get_module(self)
+
+
+class WindowsHost(Host):  # type: ignore[misc]
+    """testinfra's host, with what can be asked of Windows: ``vengeance.verify.modules``."""
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 as testinfra's
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return modules.of_windows(self, name)
+
+
 def for_testinfra(host: PyinfraHost) -> Host:
     """Return testinfra's host for a connected host of an inventory.
 
@@ -85,10 +110,11 @@ def for_testinfra(host: PyinfraHost) -> Host:
     backend: BaseBackend
     if isinstance(connector, WSLConnector):
         backend = DistroBackend(host, connector)
+        made = DistroHost(backend)
     elif isinstance(connector, WinRMConnector):
         backend = WindowsBackend(host, connector)
+        made = WindowsHost(backend)
     else:
         raise ValueError(f"{host.name} is neither a @winrm nor a @wsl host.")
-    made = Host(backend)
     backend.set_host(made)
     return made

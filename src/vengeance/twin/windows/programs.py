@@ -9,8 +9,10 @@ from datetime import datetime
 
 from vengeance.twin.process import Start
 from vengeance.twin.windows.cmd import cmd_exe
+from vengeance.twin.windows.curl import curl_exe
 from vengeance.twin.windows.environment import Environment
 from vengeance.twin.windows.errors import Win32Error
+from vengeance.twin.windows.looking import netstat, sc, tasklist, wevtutil
 from vengeance.twin.windows.pipes import ForwardingOutput
 from vengeance.twin.windows.powershell import powershell_exe
 from vengeance.twin.windows.program import CMD, POWERSHELL, SYSTEM32, WSL, Program, Run, codec
@@ -257,17 +259,6 @@ def shutdown(run: Run) -> int:
     return 0
 
 
-def tasklist(run: Run) -> int:
-    """tasklist.exe, as a table."""
-    run.print()
-    run.print(f"{'Image Name':<25} {'PID':>8} {'Session Name':<16} {'Session#':>11} {'Mem Usage':>12}")
-    run.print(f"{'=' * 25} {'=' * 8} {'=' * 16} {'=' * 11} {'=' * 12}")
-    for process in list(run.windows.state.processes.values()):
-        name = process.image.rpartition("\\")[2][:25]
-        run.print(f"{name:<25} {process.pid:>8} {'Services':<16} {0:>11} {'8,192 K':>12}")
-    return 0
-
-
 def taskkill(run: Run) -> int:
     """taskkill.exe /PID N and /IM NAME; children always die with their parent here."""
     words = [word.lower() for word in run.argv]
@@ -503,12 +494,15 @@ def programs() -> dict[str, Program]:
     in_system32 = {
         "certutil.exe": certutil,
         "chcp.com": chcp,
+        "curl.exe": curl_exe,
         "find.exe": find,
         "findstr.exe": findstr,
         "hostname.exe": hostname,
         "more.com": more,
+        "netstat.exe": netstat,
         "ping.exe": ping,
         "reg.exe": reg,
+        "sc.exe": sc,
         "setx.exe": setx,
         "shutdown.exe": shutdown,
         "sort.exe": sort,
@@ -516,6 +510,7 @@ def programs() -> dict[str, Program]:
         "taskkill.exe": taskkill,
         "tasklist.exe": tasklist,
         "timeout.exe": timeout,
+        "wevtutil.exe": wevtutil,
         "where.exe": where,
         "whoami.exe": whoami,
     }

@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING, Any, cast
 from vengeance.powershell.tasks import Task, TaskDefinition
 from vengeance.twin.clock import Alarm
 from vengeance.twin.windows.model import CannotStart, Child
-from vengeance.twin.windows.program import SYSTEM32, Run
+from vengeance.twin.windows.program import SYSTEM32
+from vengeance.twin.windows.schtasks import schtasks
 from vengeance.twin.windows.sessions import SERVICES
 from vengeance.twin.windows.state import to_text
 
 if TYPE_CHECKING:
     from vengeance.twin.windows.model import Windows
-
-FOLDER = "\\vengeance"
 
 # https://learn.microsoft.com/windows/win32/taskschd/task-scheduler-error-and-success-constants and winerror.h
 RUNNING = 0x00041301
@@ -338,33 +337,3 @@ class TaskScheduler:
 
         alarm = self._windows.clock.later(seconds, again)
         waiting.repeats.append(alarm)
-
-
-def schtasks(run: Run) -> int:
-    """schtasks.exe with /Query, /Run and /End of one task."""
-    words = run.argv
-    low = [word.lower().replace("-", "/", 1) for word in words]
-    path = words[low.index("/tn") + 1] if "/tn" in low[:-1] else ""
-    folder, _, name = path.rpartition("\\")
-    tasks = run.windows.tasks
-    verb = low[0] if low else ""
-    if verb not in ("/query", "/run", "/end") or not path:
-        run.error("ERROR: Invalid syntax. The twin models /Query, /Run and /End with /TN.")
-        return 1
-    known = tasks.get(name)
-    if known is None or folder.strip("\\").lower() != FOLDER.strip("\\"):
-        run.error("ERROR: The system cannot find the file specified.")
-        return 1
-    if verb == "/run":
-        tasks.start(name)
-        run.print(f'SUCCESS: Attempted to run the scheduled task "{path}".')
-    elif verb == "/end":
-        tasks.stop(name)
-        run.print(f'SUCCESS: The scheduled task "{path}" has been terminated successfully.')
-    else:
-        run.print()
-        run.print(f"Folder: {FOLDER}")
-        run.print(f"{'TaskName':<40} {'Next Run Time':<22} Status")
-        run.print(f"{'=' * 40} {'=' * 22} {'=' * 15}")
-        run.print(f"{name[:40]:<40} {'N/A':<22} {known['state'].capitalize()}")
-    return 0
