@@ -7,6 +7,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from tests.unit.operation_runs import run_operation
 from tests.unit.test_settings import DATA
 from vengeance.box import stages, summary
 from vengeance.operations import reach, stage
+from vengeance.operations import summary as operation
 
 WINDOWS: dict[str, Any] = {**DATA["all"], **DATA["windows"]}
 DISTRO: dict[str, Any] = {**DATA["all"], **DATA["wsl"]}
@@ -137,6 +139,18 @@ def test_who_has_the_card_is_told_with_the_command_that_hands_it_over() -> None:
     assert "`python -m vengeance mode batch` gives it to vLLM" in summary.left_to_do("a", WINDOWS, DISTRO)[-1]
     left = summary.left_to_do("a", WINDOWS, DISTRO, serving=CODER)
     assert left[-1].startswith(f"vLLM has the card and serves {CODER}; `python -m vengeance mode interactive`")
+
+
+def test_our_own_commands_are_told_the_inventory_that_they_would_not_take_by_themselves(tmp_path: Path) -> None:
+    (tmp_path / "inventory").mkdir()
+    for name in ("home", "twin"):
+        (tmp_path / "inventory" / f"{name}.py").touch()
+    assert operation.inventory_file(tmp_path, ["windows", "home", "@winrm"]) is None
+    named = operation.inventory_file(tmp_path, ["windows", "twin", "@winrm"])
+    lines = summary.to_try("a", WINDOWS, DISTRO, CODER, named)
+    assert lines[1] == 'export VLLM_API_KEY="$(python -m vengeance key --inventory inventory/twin.py)"'
+    left = summary.left_to_do("a", WINDOWS, DISTRO, inventory=named)
+    assert "`python -m vengeance mode batch --inventory inventory/twin.py` gives it to vLLM" in left[-1]
 
 
 def test_what_is_left_for_a_person_follows_the_settings() -> None:

@@ -47,15 +47,20 @@ def what_changed(stages: Sequence[Stage]) -> Iterator[str]:
 
 
 def to_try(
-    address: str, windows: Mapping[str, Any], distro: Mapping[str, Any] | None, serving: str | None = None
+    address: str,
+    windows: Mapping[str, Any],
+    distro: Mapping[str, Any] | None,
+    serving: str | None = None,
+    inventory: str | None = None,
 ) -> list[str]:
     """Return command lines for another machine that show that the box works.
 
     + address: where the box is reached from there
     + windows, distro: the data of both sides; None where the distro is not part of the deploy
     + serving: profile of the vLLM server that has the card, None where Ollama has it
+    + inventory: the file that our own commands have to be told; None where they take it by themselves
     """
-    return [*_ollama_lines(address, windows, serving), *_vllm_lines(address, windows, distro, serving)]
+    return [*_ollama_lines(address, windows, serving), *_vllm_lines(address, windows, distro, serving, inventory)]
 
 
 def _ollama_lines(address: str, settings: Mapping[str, Any], serving: str | None) -> Iterator[str]:
@@ -74,7 +79,11 @@ def _ollama_lines(address: str, settings: Mapping[str, Any], serving: str | None
 
 
 def _vllm_lines(
-    address: str, windows: Mapping[str, Any], distro: Mapping[str, Any] | None, serving: str | None
+    address: str,
+    windows: Mapping[str, Any],
+    distro: Mapping[str, Any] | None,
+    serving: str | None,
+    inventory: str | None,
 ) -> Iterator[str]:
     if distro is None or serving not in distro["vllm_profiles"]:
         return
@@ -85,7 +94,7 @@ def _vllm_lines(
     key = ""
     if distro["vllm_api_key"]:
         key = ' -H "Authorization: Bearer $VLLM_API_KEY"'
-        yield 'export VLLM_API_KEY="$(python -m vengeance key)"'
+        yield f'export VLLM_API_KEY="$({_command("key", inventory)})"'
     yield f"curl{key} {url}/v1/models"
     yield _chat(url, profile.get("served_model_name") or profile["model"], key)
 
@@ -102,10 +111,11 @@ def left_to_do(
     key_expiry: str | None = None,
     changed: bool = True,
     serving: str | None = None,
+    inventory: str | None = None,
 ) -> list[str]:
     """Return sentences on what no deploy does for a person.
 
-    + address, windows, distro, serving: as for ``to_try``
+    + address, windows, distro, serving, inventory: as for ``to_try``
     + key_expiry: when the box's key in the tailnet ends (ISO 8601), None for never or not known
     + changed: whether the deploy changed something; if not, what was told before is not told again
     """
@@ -134,14 +144,20 @@ def left_to_do(
         )
     if serving is not None:
         sentences.append(
-            f"vLLM has the card and serves {serving}; `python -m vengeance mode interactive` gives it back to Ollama."
+            f"vLLM has the card and serves {serving}; `{_command('mode interactive', inventory)}` gives it back to "
+            "Ollama."
         )
     elif distro is not None and windows["ollama_models"]:
         sentences.append(
-            "Ollama and vLLM share one card, and Ollama has it now: `python -m vengeance mode batch` gives it to vLLM, "
-            "`mode interactive` gives it back."
+            f"Ollama and vLLM share one card, and Ollama has it now: `{_command('mode batch', inventory)}` gives it to "
+            "vLLM, `mode interactive` gives it back."
         )
     return sentences
+
+
+def _command(words: str, inventory: str | None) -> str:
+    named = "" if inventory is None else f" --inventory {shlex.quote(inventory)}"
+    return f"python -m vengeance {words}{named}"
 
 
 def _in_url(address: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import sys
 from pathlib import Path
@@ -30,27 +31,38 @@ def add(commands: Any) -> None:  # noqa: ANN401 argparse has no public name for 
         help="print the script that is pasted on a new box",
         description="Print the script that is pasted in an administrator's PowerShell on a new box, with the account "
         "and the addresses of the inventory filled in. It holds no secret. bootstrap/README.md says what it is for.",
+        epilog="""\
+Examples:
+  python -m vengeance bootstrap > enable-winrm.ps1        a file to carry to the box
+  python -m vengeance bootstrap | xclip -sel clip         or straight into a shared clipboard
+
+Exit code: 0 printed; 1 it cannot be, and a sentence says why.
+""",
     )
     parser.add_argument("host", nargs="?", help="name of the box, where the inventory has several")
     boxes.add_inventory(parser)
+    parser.add_argument("--json", action="store_true", help='print {"box": ..., "script": ...}')
     parser.set_defaults(run=run)
 
 
 def run(given: argparse.Namespace) -> int:
     """Print the script and return the exit code: 0, or 1 with a sentence on stderr."""
     try:
-        text = script(given.inventory, given.host)
+        name, text = script(given.inventory, given.host)
     except (InventoryError, BootstrapError) as error:
         print(error, file=sys.stderr)
         return exit_codes.FAILED
+    if given.json:
+        print(json.dumps({"box": name, "script": text}))
+        return exit_codes.RIGHT
     # A name need not be ASCII, and where this is piped to, the locale may be.
     sys.stdout.buffer.write(text.encode())
     sys.stdout.buffer.flush()
     return exit_codes.RIGHT
 
 
-def script(file: Path, name: str | None = None) -> str:
-    """Return the script for a box.
+def script(file: Path, name: str | None = None) -> tuple[str, str]:
+    """Return the name of a box, and the script for it.
 
     + file: the inventory; the folder above its own holds group_data/ and bootstrap/
     + name: the box, as in ``@winrm/vengeance`` or ``vengeance``; needed where there are several
@@ -62,9 +74,10 @@ def script(file: Path, name: str | None = None) -> str:
     if not (folder / SCRIPT).is_file():
         raise BootstrapError(f"{folder} holds no {SCRIPT}: the inventory lies beside that folder.")
     text = (folder / SCRIPT).read_text(encoding="utf-8")
-    data = _box(found, file, name)
+    box = _box(found, file, name)
+    data: dict[str, Any] = box.data.dict()  # type: ignore[no-untyped-call]
     try:
-        return bootstrap.filled(
+        return box.name, bootstrap.filled(
             text,
             account=_account(data.get("winrm_user")),
             remote_addresses=_remote_addresses(data.get("remote_addresses")),
@@ -75,25 +88,20 @@ def script(file: Path, name: str | None = None) -> str:
         raise BootstrapError(f"{file}: {error}") from None
 
 
-def _box(found: Inventory, file: Path, name: str | None) -> dict[str, Any]:
+def _box(found: Inventory, file: Path, name: str | None) -> Host:
     hosts = {host.name: host for host in found if host.name.startswith("@winrm/")}
     if name is not None:
         wanted = name if name.startswith("@") else f"@winrm/{name}"
         if wanted not in hosts:
             raise BootstrapError(f"{file} has no {wanted}; it has {', '.join(hosts) or 'no box'}.")
-        return _data(hosts[wanted])
+        return hosts[wanted]
     if len(hosts) != 1:
         raise BootstrapError(
             f"{file} has {', '.join(hosts)}: say which, as in python -m vengeance bootstrap {next(iter(hosts))}"
             if hosts
             else f"{file} has no box: a host whose name begins with @winrm/."
         )
-    return _data(next(iter(hosts.values())))
-
-
-def _data(host: Host) -> dict[str, Any]:
-    found: dict[str, Any] = host.data.dict()  # type: ignore[no-untyped-call]
-    return found
+    return next(iter(hosts.values()))
 
 
 def _account(user: str | None) -> str | None:

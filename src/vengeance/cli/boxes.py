@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+import shtab
 from pyinfra.api.exceptions import PyinfraError
 from pyinfra.api.inventory import Inventory
 
@@ -19,7 +20,11 @@ class InventoryError(Exception):
 
 def add_inventory(parser: argparse.ArgumentParser) -> None:
     """Add the option that every command has which is about a box."""
-    parser.add_argument("--inventory", type=Path, default=HOME, help="where the box stands (default: %(default)s)")
+    option = parser.add_argument(
+        "--inventory", type=Path, default=HOME, metavar="FILE", help="where the box stands (default: %(default)s)"
+    )
+    # What shtab looks for; a shell then completes the names of files.
+    option.complete = shtab.FILE  # type: ignore[attr-defined]
 
 
 def load(file: Path) -> Inventory:

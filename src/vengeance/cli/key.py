@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -31,24 +32,33 @@ def add(commands: Any) -> None:  # noqa: ANN401 argparse has no public name for 
         help="print the API key of the vLLM servers",
         description="Print the key that the vLLM servers ask for, to send as a bearer token: the declared one, or the "
         "one that the box has made for itself, which is read from the box. It is shown nowhere else.",
+        epilog="""\
+Examples:
+  export VLLM_API_KEY="$(python -m vengeance key)"
+  curl -H "Authorization: Bearer $VLLM_API_KEY" http://BOX:8080/v1/models
+
+Exit code: 0 printed; 1 there is none, or it cannot be read, and a sentence says why.
+""",
     )
     parser.add_argument("host", nargs="?", help="name of the distro, where the inventory has several")
     boxes.add_inventory(parser)
+    parser.add_argument("--json", action="store_true", help='print {"distro": ..., "key": ...}')
     parser.set_defaults(run=run)
 
 
 def run(given: argparse.Namespace) -> int:
     """Print the key alone and return the exit code: 0, or 1 with a sentence on stderr."""
     try:
-        print(key(given.inventory, given.host))
+        name, shown = key(given.inventory, given.host)
     except (InventoryError, NoKeyError) as error:
         print(error, file=sys.stderr)
         return exit_codes.FAILED
+    print(json.dumps({"distro": name, "key": shown}) if given.json else shown)
     return exit_codes.RIGHT
 
 
-def key(file: Path, name: str | None = None) -> str:
-    """Return the key that the vLLM servers of a box ask for, read from the box where it has made it.
+def key(file: Path, name: str | None = None) -> tuple[str, str]:
+    """Return the name of a distro, and the key that its vLLM servers ask for, read there where it was made there.
 
     + file: the inventory; the folder above its own holds group_data/
     + name: the distro, as in ``@wsl/vengeance/Ubuntu-24.04``; needed where there are several
@@ -64,10 +74,10 @@ def key(file: Path, name: str | None = None) -> str:
         )
     if isinstance(declared, Secret):
         try:
-            return declared.reveal()
+            return host.name, declared.reveal()
         except SecretError as error:
             raise NoKeyError(f"vllm_api_key: {error}") from None
-    return _of_the_box(found, host)
+    return host.name, _of_the_box(found, host)
 
 
 def _distro(found: Inventory, file: Path, name: str | None) -> Host:

@@ -127,10 +127,16 @@ def add(commands: Any) -> None:  # noqa: ANN401 argparse has no public name for 
         "mode",
         help="say who has the card, or hand it over",
         description="show says who has the card's memory, and changes nothing. The others hand it over, by running "
-        "pyinfra on deploys/mode.py: "
-        + "; ".join(f"{mode}: {words}" for mode, words in modes.WORDS.items())
-        + ". Exit code: 0 it is so; 1 it failed, and a sentence says why; 64 wrong usage; 130 it was interrupted (the "
-        "same command again goes on).",
+        "pyinfra on deploys/mode.py: " + "; ".join(f"{mode}: {words}" for mode, words in modes.WORDS.items()) + ".",
+        epilog="""\
+Examples:
+  python -m vengeance mode                                 who has the card now
+  python -m vengeance mode batch --profile llama-3.1-8b    vLLM gets it, with this profile
+  python -m vengeance mode interactive --dry               what would be done to give it back to Ollama
+
+Exit code: 0 it is so; 1 it failed, and a sentence says why; 64 wrong usage; 130 it was interrupted (the same command
+again goes on).
+""",
     )
     parser.add_argument("what", nargs="?", default="show", choices=("show", *MODES), help="default: %(default)s")
     parser.add_argument("--profile", help="with batch: one of vllm_profiles (default: the setting vllm_profile)")

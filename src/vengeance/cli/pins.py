@@ -36,6 +36,13 @@ def add(commands: Any) -> None:  # noqa: ANN401 argparse has no public name for 
         help="list every version that the box gets, with its hash and who says so",
         description="List every version that the box gets: where it comes from, the SHA-256 of the file and who gives "
         "it, and where your group data or inventory says otherwise. Nothing is asked of the box.",
+        epilog="""\
+Examples:
+  python -m vengeance pins
+  python -m vengeance pins --json | jq '.[] | {name, version}'
+
+Exit code: 0 shown; 64 the inventory cannot be read.
+""",
     )
     boxes.add_inventory(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON list")

@@ -60,8 +60,15 @@ def add(commands: Any) -> None:  # noqa: ANN401 argparse has no public name for 
         help="say whether a model fits on the card, and what would",
         description="Say whether a profile of the group data, or any model, fits on the card, with the numbers, the "
         "longest context, and the cheapest flag that helps. Nothing is asked of the box. Without --profile or "
-        "--model, all profiles are looked at. Exit code: 0 it fits, or it is too close to call (a warning says so); "
-        "1 it does not fit; 64 it cannot be told, or wrong usage.",
+        "--model, all profiles are looked at.",
+        epilog="""\
+Examples:
+  python -m vengeance vram --profile qwen2.5-coder-32b --max-model-len 4096
+  python -m vengeance vram --model ~/models/my-model --quantization fp8 --card-mib 16376
+
+Exit code: 0 it fits, or it is too close to call (a warning says so); 1 it does not fit; 64 it cannot be told, or wrong
+usage.
+""",
     )
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--profile", help="one of vllm_profiles in the group data; the flags below win over its own")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Iterable
+from pathlib import Path
 
 from pyinfra.api.command import PyinfraCommand
 from pyinfra.api.host import Host
@@ -38,6 +39,17 @@ def _stages(state: State, host: Host, other: Host | None) -> list[summary.Stage]
         summary.Stage(name, end - at, tuple(dict.fromkeys(what for where, what in changed if where == name)))
         for (_, name, at), end in zip(begun, ends, strict=True)
     ]
+
+
+def inventory_file(folder: Path, groups: Iterable[str]) -> str | None:
+    """Return the inventory's file where our own commands would take another one.
+
+    + folder: where pyinfra runs
+    + groups: those that a host is in; pyinfra makes one with the name of the inventory's file
+    """
+    files = [Path("inventory") / f"{group}.py" for group in groups]
+    found = next((file for file in files if (folder / file).is_file()), None)
+    return None if found is None or found.stem == "home" else str(found)
 
 
 def serving_in(distro: Host | None) -> str | None:
@@ -81,10 +93,11 @@ def of_the_box(address: str | None = None) -> Generator[PyinfraCommand, None, No
     for line in lines:
         host.log(line)
     host.log_styled("Try first, from this machine:", bold=True)
-    for line in summary.to_try(reached, windows, inside, serving):
+    named = inventory_file(Path(state.cwd or "."), host.groups)
+    for line in summary.to_try(reached, windows, inside, serving, named):
         host.log(f"  {line}")
     changed = any(one.changed for one in done)
-    left = summary.left_to_do(reached, windows, inside, key_expiry, changed, serving)
+    left = summary.left_to_do(reached, windows, inside, key_expiry, changed, serving, named)
     if left:
         host.log_styled("Left for you:", bold=True)
     for line in left:
