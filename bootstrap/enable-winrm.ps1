@@ -19,6 +19,8 @@
         [string[]] $RemoteAddress = @('100.64.0.0/10', 'fd7a:115c:a1e0::/48', 'LocalSubnet'),
         # The address to print for your inventory. Empty: the one in the tailnet, or else the one in your network.
         [string] $BoxAddress = '',
+        # Ask nothing, for a run that nobody watches: the account has to be right already, and no sign-in is tried.
+        [switch] $Unattended,
         # The port of https.
         [int] $Port = 5986
     )
@@ -64,6 +66,7 @@
     }
     $password = $null
     if ($reason -ne '') {
+        if ($Unattended) { throw "Nothing was changed: $reason" }
         Write-Problem "  $reason"
         Write-Step 'Best is a local administrator of its own, who then owns Ollama and the Linux distro too.'
         $new = $name
@@ -232,12 +235,12 @@
     }
 
     # --- Does it work? ----------------------------------------------------------------------------------------------
-    Write-Host 'Trying it'
-    if ($null -eq $password) {
+    if (-not $Unattended) { Write-Host 'Trying it' }
+    if ($null -eq $password -and -not $Unattended) {
         Write-Step "To sign in once as ${name}: its password, not the PIN. Enter alone leaves the trial out."
         $password = Read-Host -Prompt '  Password' -AsSecureString
     }
-    if ($password.Length -gt 0) {
+    if ($null -ne $password -and $password.Length -gt 0) {
         $way = @{
             ComputerName = 'localhost'
             Port = $Port

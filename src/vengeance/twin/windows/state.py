@@ -275,7 +275,7 @@ class State:
         ):
             registry.set(ENVIRONMENT, name, data, "ExpandString" if "%" in data else "String")
         for name, data in (
-            ("NUMBER_OF_PROCESSORS", "16"),
+            ("NUMBER_OF_PROCESSORS", "32"),
             ("OS", "Windows_NT"),
             ("PATHEXT", ".COM;.EXE;.BAT;.CMD;.VBS;.VBE;.JS;.JSE;.WSF;.WSH;.MSC"),
             ("PROCESSOR_ARCHITECTURE", "AMD64"),

@@ -1,0 +1,18 @@
+"""The Windows that the environment names, and the distro that test_wsl.py makes there."""
+
+import os
+
+windows = [
+    (
+        "@winrm/tests",
+        {
+            "winrm_host": os.environ.get("VENGEANCE_WINDOWS_HOST", "127.0.0.1"),
+            "winrm_port": int(os.environ.get("VENGEANCE_WINDOWS_PORT", "5986")),
+            "winrm_user": os.environ["VENGEANCE_WINDOWS_USER"],
+            "winrm_certificate_sha256": os.environ["VENGEANCE_WINDOWS_SHA256"],
+            "winrm_password_env": "VENGEANCE_WINDOWS_PASSWORD",
+        },
+    ),
+]
+
+wsl = ["@wsl/tests/vengeance-tests"]
