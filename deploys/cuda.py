@@ -2,9 +2,10 @@
 
 from pyinfra import host, inventory
 
-from vengeance.operations import cuda, settings, stage
+from vengeance.operations import cuda, run_lock, settings, stage
 
 settings.check_host()
+run_lock.take()
 
 if "wsl" in host.groups:
     sides = [each for each in inventory.get_group("windows", default=[]) if stage.same_machine(host, each)]

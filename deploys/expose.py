@@ -2,9 +2,10 @@
 
 from pyinfra import host, inventory
 
-from vengeance.operations import settings, stage, tailscale, vllm, windows
+from vengeance.operations import run_lock, settings, stage, tailscale, vllm, windows
 
 settings.check_host()
+run_lock.take()
 
 if "windows" in host.groups:
     windows.firewall_rule(

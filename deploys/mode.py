@@ -9,9 +9,10 @@ images         neither Ollama nor vLLM has anything on the card; ComfyUI is star
 
 from pyinfra import host
 
-from vengeance.operations import settings, stage, tenants, vllm
+from vengeance.operations import run_lock, settings, stage, tenants, vllm
 
 settings.check_host(asks=True)
+run_lock.take()
 
 asked = tenants.handover()
 batch = asked.mode == "batch"

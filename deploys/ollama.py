@@ -2,9 +2,10 @@
 
 from pyinfra import host
 
-from vengeance.operations import ollama, settings
+from vengeance.operations import ollama, run_lock, settings
 
 settings.check_host()
+run_lock.take()
 
 if "windows" in host.groups:
     log = rf"{host.data.work_folder}\ollama\server.log"

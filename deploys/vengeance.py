@@ -5,9 +5,10 @@ pyinfra inventory/home.py deploys/vengeance.py          (in the folder above thi
 
 from pyinfra import host, local
 
-from vengeance.operations import settings, stage, summary
+from vengeance.operations import run_lock, settings, stage, summary
 
 settings.check_host()
+run_lock.take()
 
 # Each call stands on a line of its own: pyinfra orders what the hosts do by the lines it comes from.
 stage.begins(name="Stage: preflight", of="preflight")

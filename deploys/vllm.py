@@ -2,9 +2,10 @@
 
 from pyinfra import host
 
-from vengeance.operations import cuda, debian, settings, vllm
+from vengeance.operations import cuda, debian, run_lock, settings, vllm
 
 settings.check_host()
+run_lock.take()
 
 if "wsl" in host.groups:
     for profile, fields in host.data.vllm_profiles.items():

@@ -2,9 +2,10 @@
 
 from pyinfra import host
 
-from vengeance.operations import settings, tailscale, windows
+from vengeance.operations import run_lock, settings, tailscale, windows
 
 settings.check_host()
+run_lock.take()
 
 if "windows" in host.groups:
     windows.private_directory(name="Nobody else can put anything where the deploys work", path=host.data.work_folder)

@@ -2,9 +2,10 @@
 
 from pyinfra import host, inventory
 
-from vengeance.operations import settings, stage, windows, wsl
+from vengeance.operations import run_lock, settings, stage, windows, wsl
 
 settings.check_host()
+run_lock.take()
 
 distros = [
     each.data.wsl_distro for each in inventory.get_group("wsl", default=[]) if stage.same_machine(host, each)

@@ -36,6 +36,7 @@ ON_WINDOWS_ONLY: dict[str, str] = {
     **dict.fromkeys(("Get-OllamaSettings", "Set-OllamaSettings"), "winsqlite3.dll of Windows"),
     **dict.fromkeys(("Get-ReservedPort", "Set-ReservedPort"), "netsh.exe of Windows"),
     **dict.fromkeys(("Expand-OllamaArchive", "Set-WslConfiguration"), "paths with backslashes, that it puts together"),
+    **dict.fromkeys(("Get-RunLock", "Set-RunLock"), "a named piece of memory, which no other system has"),
     "Set-OllamaStartup": "the Startup folder of a desktop of Windows",
     "Get-OllamaServer": "the windows station and the account's SID, through .NET",
 }

@@ -140,6 +140,12 @@ again goes on).
     )
     parser.add_argument("what", nargs="?", default="show", choices=("show", *MODES), help="default: %(default)s")
     parser.add_argument("--profile", help="with batch: one of vllm_profiles (default: the setting vllm_profile)")
+    parser.add_argument(
+        "--take-over",
+        type=int,
+        metavar="PROCESS",
+        help="with a mode: put the run out of the way that has the box, by the process that a refusal names",
+    )
     boxes.add_inventory(parser)
     parser.add_argument("--json", action="store_true", help="as JSON, sizes in MiB")
     parser.add_argument("--dry", action="store_true", help="with a mode: only say what would be done")
@@ -171,6 +177,8 @@ def _change(given: argparse.Namespace) -> int:
     words = [sys.executable, "-m", "pyinfra", str(given.inventory), str(DEPLOY), "--data", f"mode={given.what}"]
     if given.profile is not None:
         words += ["--data", f"profile={given.profile}"]
+    if given.take_over is not None:
+        words += ["--data", f"take_over={given.take_over}"]
     words += ["--json"] if given.json else []
     words += ["--dry"] if given.dry else ["--yes"]
     with subprocess.Popen(words) as pyinfra:

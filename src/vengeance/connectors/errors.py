@@ -10,6 +10,7 @@ from pyinfra.api.host import Host
 from pyinfra.api.state import State
 
 from vengeance.winrm.errors import ConnectFailed, ConnectionLost
+from vengeance.winrm.errors import Displaced as Displaced
 from vengeance.winrm.errors import OutcomeUnknown as OutcomeUnknown
 from vengeance.winrm.errors import SignInRefused as SignInRefused
 

@@ -229,7 +229,7 @@ def asked_profile(distro: Host) -> str:
 def _unknown(settings: Mapping[str, Any]) -> Iterator[str]:
     """Names that nothing reads, in group data, in the inventory or given with --data: pyinfra takes them all."""
     places = {name: "group_data/windows.py" for name in _WINDOWS} | {name: "group_data/wsl.py" for name in _WSL}
-    known = [*places, *_CONNECTORS, *_ASKED]
+    known = [*places, *_CONNECTORS, *_ASKED, "take_over"]
     for name in settings:
         # Those with a line before them are pyinfra's own, such as _sudo.
         if name in known or name.startswith("_"):

@@ -19,7 +19,7 @@ from pyinfra.api.state import State
 
 from vengeance.box import private_directory
 from vengeance.box.downloads import time_text
-from vengeance.connectors.errors import SignInRefused
+from vengeance.connectors.errors import Displaced, SignInRefused
 from vengeance.facts.windows.answers import parse
 from vengeance.operations.refusal import failed, in_a_sentence
 from vengeance.powershell import JSON, Script, files, load
@@ -160,7 +160,7 @@ def _watch(host: Host, wish: _Wish, start: Mapping[str, JSON], on_start: Callabl
                 if answer["joined"]:
                     host.log(f"the box does that already; watching it ({wish.name})")
             found = _ask(host, "Get-Work", {"name": wish.name}, shapes.Work)
-        except SignInRefused:
+        except (SignInRefused, Displaced):
             raise
         except OSError as error:
             # Asking again for a start does nothing when the first was heard: it carries the same token.

@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from vengeance.powershell import before, files, gpu, network, ollama, system, tailscale, tasks, windows, work, wsl
+from vengeance.powershell import (
+    before,
+    files,
+    gpu,
+    network,
+    ollama,
+    run_lock,
+    system,
+    tailscale,
+    tasks,
+    windows,
+    work,
+    wsl,
+)
 
 INPUT: dict[str, type] = {
     **windows.INPUT,
@@ -15,6 +28,7 @@ INPUT: dict[str, type] = {
     **work.INPUT,
     **files.INPUT,
     **wsl.INPUT,
+    **run_lock.INPUT,
     **before.INPUT,
 }
 """Script name -> type of its input."""
@@ -30,6 +44,7 @@ OUTPUT: dict[str, type] = {
     **work.OUTPUT,
     **files.OUTPUT,
     **wsl.OUTPUT,
+    **run_lock.OUTPUT,
     **before.OUTPUT,
 }
 """Script name -> type of its output."""

@@ -271,6 +271,7 @@ class Daemon:
             "disk_free_bytes": self.windows.drive.free_bytes,
             "faults": self._faults(),
             "shells": self.server.shells.snapshot(),
+            "run_lock": self.windows.run_lock.holder,
             "log": str(self.log_file),
             "control": str(self.control),
             "pid": os.getpid(),

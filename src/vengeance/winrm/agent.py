@@ -93,6 +93,11 @@ class Agent:
         self.alive = False
         self.proof: dict[str, object] = {}
 
+    @property
+    def is_there(self) -> bool:
+        """Whether its process is not known to have ended, by itself or with its shell."""
+        return self.alive and self._command is not None and self._shell.has(self._command)
+
     def start(self) -> None:
         """Start the process and have it prove itself: bytes arrive unchanged, children find an empty stdin.
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, Literal, TypeVar
 
 from vengeance.winrm.agent import Agent, AgentEnded, AgentGone, AgentKind
-from vengeance.winrm.connection import Connection
+from vengeance.winrm.connection import Connection, Unreachable
 from vengeance.winrm.errors import (
     AgentUnavailable,
     ConnectionLost,
@@ -26,6 +26,7 @@ from vengeance.winrm.errors import (
     WireError,
 )
 from vengeance.winrm.frames import Live, encode_field
+from vengeance.winrm.holding import Holding
 from vengeance.winrm.process_mode import ProcessRunner
 from vengeance.winrm.process_transfer import download_from_windows, upload_to_windows
 from vengeance.winrm.result import Result
@@ -97,12 +98,13 @@ class WinRMClient:
         self._texts = texts
         self._warn = warn
         self._connection = Connection(settings)
-        self._shell = Shell(self._connection, SHELL_ENVIRONMENT)
+        self._locks: dict[str, threading.RLock] = {}
+        self._lock = threading.RLock()
+        self._holding = Holding(self._lock_of(_POWERSHELL))
+        self._shell = Shell(self._connection, SHELL_ENVIRONMENT, self._holding.see_to_it)
         self._reader = Connection(settings)
         self._process = ProcessRunner(self._shell, self._reader)
         self._agents: dict[str, Agent] = {}
-        self._locks: dict[str, threading.RLock] = {}
-        self._lock = threading.RLock()
         self._powershell_mode = settings.mode
         _open_clients.add(self)
 
@@ -180,10 +182,46 @@ class WinRMClient:
                 return self._request(_POWERSHELL, "run", words, timeout, read_only, on_live)
             except AgentUnavailable as error:
                 self._fall_back(error)
-        options["parameters"] = parameters
-        request = "\n".join((encode_field(script), encode_field(json.dumps(options)))) + "\n"
-        line = encoded_command(self._texts.process, "")
-        return self._process.run(line, request.encode("ascii"), timeout, read_only, on_live)
+        self._holding.see_to_it()
+        line, request = self._as_process(script, parameters, options)
+        return self._process.run(line, request, timeout, read_only, on_live)
+
+    def hold(self, script: str, parameters: Callable[[bool], str]) -> Result:
+        """Run a shipped script that takes something for as long as the PowerShell process lives that runs it.
+
+        + parameters: gives them as JSON; told whether the process has to be kept from ending by the script itself
+
+        It may be run again, and then has to find what it has. See ``keep``.
+        """
+        return self._holding.take(partial(self._hold, script, parameters))
+
+    def keep(self, complaint: Callable[[Result], str | None]) -> None:
+        """Have what ``hold`` took taken again, whenever its process is lost, before anything else is done.
+
+        + complaint: returns why that did not succeed, which is raised as Displaced
+        """
+        self._holding.keep(complaint)
+
+    def _hold(self, script: str, parameters: Callable[[bool], str]) -> tuple[Result, Callable[[], bool]]:
+        options: dict[str, object] = {"timeout": None, "stream": False, "cwd": None, "env": {}, "stdin": None}
+        if self._powershell_mode == "agent":
+            words = (encode_field(script), encode_field(parameters(False)), encode_field(json.dumps(options)))
+            try:
+                result = self._request(_POWERSHELL, "run", words, None, True, None)
+                agent = self._agents.get(_POWERSHELL)
+                return result, lambda: agent is not None and agent.is_there
+            except AgentUnavailable as error:
+                self._fall_back(error)
+        line, request = self._as_process(script, parameters(True), options)
+        result, command = persistently(
+            lambda: self._process.leave_running(line, request), losses=(ConnectionLost, Unreachable, ShellLost)
+        )
+        return result, lambda: command is not None and self._shell.has(command)
+
+    def _as_process(self, script: str, parameters: str | None, options: Mapping[str, object]) -> tuple[str, bytes]:
+        """The command line and its input that run PowerShell as a process of its own."""
+        request = (encode_field(script), encode_field(json.dumps({**options, "parameters": parameters})))
+        return encoded_command(self._texts.process, ""), ("\n".join(request) + "\n").encode("ascii")
 
     def cmd(
         self,
@@ -198,6 +236,7 @@ class WinRMClient:
 
         + stdin: None leaves it open, b"" ends it at once, which costs a request
         """
+        self._holding.see_to_it()
         return self._process.run(line, stdin, timeout, read_only, on_live)
 
     def upload(self, source: IO[bytes], path: str, *, timeout: float | None = None) -> bool:
@@ -346,10 +385,16 @@ class WinRMClient:
             agent.close()
 
     def _agent(self, key: str) -> Agent:
+        self._holding.see_to_it()
         agent = self._agents.get(key)
         if agent is not None and agent.alive:
             return agent
-        return persistently(lambda: self._start_agent(key))
+        if key != _POWERSHELL:
+            return persistently(lambda: self._start_agent(key))
+        with self._holding.postponed():
+            agent = persistently(lambda: self._start_agent(key))
+        self._holding.see_to_it()
+        return agent
 
     def _start_agent(self, key: str) -> Agent:
         reader = Connection(self.settings)

@@ -50,6 +50,10 @@ class AgentUnavailable(WireError):
     """The agent did not prove itself; the message says how."""
 
 
+class Displaced(WireError):
+    """What this run held on the box somebody else has now; nothing more is done on it."""
+
+
 class TransferFailed(WireError):
     """A file could not be written or read on the box; the message is the box's own."""
 

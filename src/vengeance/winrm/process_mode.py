@@ -51,6 +51,29 @@ class ProcessRunner:
                     ) from error
         raise OutcomeUnknown("unreachable")
 
+    def leave_running(self, line: str, stdin: bytes) -> tuple[Result, Command | None]:
+        """Run a command line until it has printed a whole line, and leave it running in the shell.
+
+        The command is None when it has ended instead. Raises ConnectionLost or ShellLost when it may be tried again.
+        """
+        command = self._shell.start(line)
+        stdout = stderr = b""
+        try:
+            self._send_all(command, stdin)
+            while True:
+                try:
+                    received = persistently(lambda: self._shell.receive(command, self._reader), losses=UNREAD)
+                except NothingYet:
+                    continue
+                stdout, stderr = stdout + received.stdout, stderr + received.stderr
+                if received.exit_code is not None:
+                    return Result(received.exit_code, stdout.removeprefix(_UTF8_MARK), stderr), None
+                if b"\n" in stdout:
+                    return Result(0, stdout.removeprefix(_UTF8_MARK), stderr), command
+        except BaseException:
+            self._shell.terminate(command)
+            raise
+
     def _run_once(
         self, line: str, stdin: bytes | None, timeout: float | None, on_live: Callable[[Live], None] | None
     ) -> Result:

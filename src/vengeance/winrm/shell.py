@@ -83,11 +83,15 @@ class Shell:
 
     + connection: over which it is opened and closed
     + environment: variables of every command in it
+    + on_replaced: called when another one was opened for a command, before that is started
     """
 
-    def __init__(self, connection: Connection, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, connection: Connection, environment: Mapping[str, str], on_replaced: Callable[[], None] = lambda: None
+    ) -> None:
         self._connection = connection
         self._environment = dict(environment)
+        self._on_replaced = on_replaced
         self._shell_id: str | None = None
         self._lock = threading.RLock()
         self._closed = False
@@ -131,7 +135,9 @@ class Shell:
                 raise
             if self._forget(shell_id):
                 self._delete(shell_id, self._connection)
-        return self._start_in(persistently(self.open), line)
+        shell_id = persistently(self.open)
+        self._on_replaced()
+        return self._start_in(shell_id, line)
 
     def _start_in(self, shell_id: str, line: str) -> Command:
         command = persistently(
@@ -141,6 +147,10 @@ class Shell:
             losses=UNREAD,
         )
         return Command(shell_id, str(command))
+
+    def has(self, command: Command) -> bool:
+        """Whether a command was started in the shell that is open now."""
+        return command.shell == self._shell_id
 
     def forget(self) -> None:
         """Have the next start open another shell: this one is known to be gone, as after a restart of Windows."""
@@ -172,7 +182,7 @@ class Shell:
 
     def terminate(self, command: Command) -> None:
         """Kill a command; nothing happens when it or the shell is gone or the box does not answer."""
-        if command.shell != self._shell_id:
+        if not self.has(command):
             return
         try:
             persistently(
@@ -205,5 +215,5 @@ class Shell:
             return
 
     def _check(self, command: Command) -> None:
-        if command.shell != self._shell_id:
+        if not self.has(command):
             raise ShellLost("the shell is gone")

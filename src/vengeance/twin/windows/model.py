@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from vengeance.twin.windows.passwords import Passwords
     from vengeance.twin.windows.port_proxy import PortProxies
     from vengeance.twin.windows.port_ranges import PortRanges
+    from vengeance.twin.windows.run_lock import RunLock
     from vengeance.twin.windows.services import Services
     from vengeance.twin.windows.tailscale import Tailscale
     from vengeance.twin.windows.task_scheduler import TaskScheduler
@@ -159,7 +160,7 @@ class Windows:
     tailscale: whether the box is in the tailnet, and what it serves there
     gpu: the card and who has its memory; games: what a person starts that takes it
     ollama: what the twin knows of Ollama
-    works: which long works run
+    works: which long works run; run_lock: which run has the box to itself
     web: the web servers that its programs find; installers: what goes wrong with the next ones
     passwords: whether one is right; tasks: what Task Scheduler starts and ends
     """
@@ -181,6 +182,7 @@ class Windows:
     tasks: TaskScheduler
     wsl: WslOnWindows
     works: Running
+    run_lock: RunLock
     web: Web
     installers: Installers
 

@@ -22,6 +22,7 @@ from vengeance.twin.windows.ownership import Ownership
 from vengeance.twin.windows.passwords import Passwords
 from vengeance.twin.windows.port_proxy import PortProxies
 from vengeance.twin.windows.port_ranges import PortRanges
+from vengeance.twin.windows.run_lock import RunLock
 from vengeance.twin.windows.services import Services
 from vengeance.twin.windows.tailscale import Tailscale
 from vengeance.twin.windows.task_scheduler import TaskScheduler
@@ -54,6 +55,7 @@ def add_parts(windows: Windows) -> None:
     windows.installers = Installers(windows)
     WORKS.setdefault("Save-Download", save_download)
     windows.works = Running()
+    windows.run_lock = RunLock(windows)
     windows.wsl = WslOnWindows(windows)
     windows.localhost_relay = LocalhostRelay(windows, windows.wsl.service.host if windows.wsl.service else None)
     windows.passwords = Passwords(windows)

@@ -22,9 +22,11 @@ from vengeance.twin.windows.errors import Win32Error
 from vengeance.twin.windows.model import CannotStart
 from vengeance.twin.windows.pipes import InputPipe
 from vengeance.twin.windows.program import Run
-from vengeance.twin.windows.scripts import ScriptFailed
+from vengeance.twin.windows.scripts import ScriptFailed, Stays
 
 VERSION = "5.1.26100.4652"
+# A script that stays until its process is ended is looked after so often.
+_LOOK_SECONDS = 60.0
 # Options of powershell.exe that take a value (about_PowerShell_exe); any unambiguous beginning will do.
 _WITH_VALUE = (
     "psconsolefile",
@@ -143,7 +145,9 @@ def _execute_known(
     except ScriptFailed as error:
         err(f"{error}\n")
         return Executed(1, failed=True)
-    out(to_json(answer) + "\n")
+    out(to_json(answer.answer if isinstance(answer, Stays) else answer) + "\n")
+    while isinstance(answer, Stays):
+        run.job.sleep(_LOOK_SECONDS)
     return Executed(0)
 
 

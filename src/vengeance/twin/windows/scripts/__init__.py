@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
-from vengeance.twin.windows.scripts import basis, before, files, gpu, network, ollama, system, tasks, works, wsl
+from vengeance.twin.windows.scripts import (
+    basis,
+    before,
+    files,
+    gpu,
+    network,
+    ollama,
+    run_lock,
+    system,
+    tasks,
+    works,
+    wsl,
+)
 from vengeance.twin.windows.scripts.model import Model
 from vengeance.twin.windows.scripts.model import ScriptFailed as ScriptFailed
+from vengeance.twin.windows.scripts.model import Stays as Stays
 
 MODELS: dict[str, Model] = {
     **basis.MODELS,
@@ -16,6 +29,7 @@ MODELS: dict[str, Model] = {
     **works.MODELS,
     **files.MODELS,
     **wsl.MODELS,
+    **run_lock.MODELS,
     **before.MODELS,
 }
 """Script name -> what does its work here."""

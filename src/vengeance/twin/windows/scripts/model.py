@@ -15,5 +15,12 @@ class ScriptFailed(Exception):
     """A script threw; the text is the message of its exception."""
 
 
+class Stays:
+    """An answer of a script that does not end after it, but stays until its process is ended."""
+
+    def __init__(self, answer: object) -> None:
+        self.answer = answer
+
+
 def thrown(method: str, count: int, message: str) -> ScriptFailed:
     return ScriptFailed(f'Exception calling "{method}" with "{count}" argument(s): "{message}"')
