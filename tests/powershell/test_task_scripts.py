@@ -35,7 +35,6 @@ def test_a_task_comes_is_left_alone_and_goes() -> None:
         "definition": definition,
         "running": True,
         "renew": False,
-        "password": None,
     }
     try:
         said = answer("Set-Task", given)

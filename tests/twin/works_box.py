@@ -57,7 +57,7 @@ class WorksHost:
         )
         out: list[str] = []
         err: list[str] = []
-        done = execute_script(run, load(script.script), script.parameters, out.append, err.append)
+        done = execute_script(run, load(script.script), script.parameters, out.append, err.append, script.secret or "")
         return not done.failed and done.code == 0, "".join(out), "".join(err)
 
     def run_shell_command(self, command: Any, **_: Any) -> tuple[bool, CommandOutput]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -170,7 +171,7 @@ def test_a_script_says_what_it_takes_and_gives(name: str) -> None:
     assert "# in:" in header
     assert "# out:" in header
     assert "https://" in header, "where its facts come from"
-    assert "param([string] $InputJson)" in text
+    assert re.search(r"^param\(\[string\] \$InputJson(, \[string\] \$Secret)?\)$", text, re.MULTILINE)
     assert "$ErrorActionPreference = 'Stop'" in text
 
 

@@ -139,8 +139,8 @@ def test_a_new_task_is_written_with_the_password_apart() -> None:
         "definition": DEFINITION,
         "running": True,
         "renew": False,
-        "password": WORD,
     }
+    assert [command.secret for command in done.commands if isinstance(command, Script)] == [WORD]
     assert WORD not in "".join([*done.texts, *done.logged, str(done.commands), repr(done.commands)])
 
 
@@ -232,7 +232,7 @@ def test_what_should_keep_running_has_a_second_trigger(
 ) -> None:
     done = run({"account": ACCOUNT, "task": None}, trigger=trigger, logon=logon, running=running, password=None)
     assert sent(done)["definition"]["triggers"] == expected
-    assert sent(done)["password"] is None
+    assert [command.secret for command in done.commands if isinstance(command, Script)] == [None]
 
 
 def test_an_account_that_is_not_there_stops_that_host_with_a_sentence() -> None:

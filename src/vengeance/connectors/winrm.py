@@ -143,7 +143,9 @@ class WinRMConnector(BaseConnector):
         on_live = printer.take if printer is not None else None
         if isinstance(command, Script):
             read_only = read_only or command.script.startswith("Get-")
-            return client.powershell(load(command.script), command.parameters, read_only=read_only, **settings)
+            return client.powershell(
+                load(command.script), command.parameters, secret=command.secret, read_only=read_only, **settings
+            )
         if shell == "cmd":
             return self._run_cmd(client, text, settings, read_only, printer)
         if shell not in POWERSHELL_NAMES:
@@ -222,7 +224,9 @@ class WinRMConnector(BaseConnector):
         client = WinRMClient(settings, pool.agent_texts())
         try:
             client.connect()
-            return client.powershell(load(script.script), script.parameters, read_only=read_only, timeout=timeout)
+            return client.powershell(
+                load(script.script), script.parameters, secret=script.secret, read_only=read_only, timeout=timeout
+            )
         finally:
             client.close()
 

@@ -1,9 +1,9 @@
 # Writes one task into the folder \vengeance of Task Scheduler, and starts or ends it.
 #
-# in:   {"name": "wsl keepalive", "definition": {...}, "running": true, "renew": false, "password": null}
+# in:   {"name": "wsl keepalive", "definition": {...}, "running": true, "renew": false}
 #       definition: as Get-Task gives it, all keys in its order
 #       running: true, false, or null for as it is; renew: write it even if nothing differs
-#       password: of the account, when definition.logon is password; Windows keeps it, this script does not
+#       Secret: password of the account, when definition.logon is password; Windows keeps it, this script does not
 # out:  {"changed": true, "before": null, "after": {"definition": {...}, "state": "running", "registered": "...",
 #        "password_set": "...", "last_run": "...", "last_result": 267009}, "reboot_required": false}
 #       before and after: as Get-Task gives them, null for no such task
@@ -14,7 +14,7 @@
 # https://learn.microsoft.com/windows/win32/taskschd/tasksettings and the pages of its properties
 # https://learn.microsoft.com/windows/win32/taskschd/repetitionpattern-duration (none: for ever)
 # https://learn.microsoft.com/windows/win32/api/taskschd/nf-taskschd-irunningtask-get_enginepid
-param([string] $InputJson)
+param([string] $InputJson, [string] $Secret)
 $ErrorActionPreference = 'Stop'
 
 function Get-Seconds([string] $duration) {
@@ -272,11 +272,11 @@ if (-not $same -or $wanted.renew) {
     $folder = $null
     foreach ($each in $root.GetFolders(0)) { if ($each.Name -eq 'vengeance') { $folder = $each } }
     if ($null -eq $folder) { $folder = $root.CreateFolder('vengeance', $null) }
-    $secret = $null
-    if ($target.logon -eq 'password') { $secret = [string] $wanted.password }
+    $stored = $null
+    if ($target.logon -eq 'password') { $stored = $Secret }
     try {
         $null = $folder.RegisterTaskDefinition(
-            $wanted.name, $definition, 6, $target.user, $secret, $logons[$target.logon], $null)
+            $wanted.name, $definition, 6, $target.user, $stored, $logons[$target.logon], $null)
     }
     catch {
         # ERROR_LOGON_FAILURE, as a signed HRESULT.

@@ -36,20 +36,17 @@ class Script(StringCommand):
 
     + name: the script's name, as ``load`` takes it
     + parameters: what the script gets as ``-InputJson``
-    + secrets: further parameters, name -> text, which are sent and never shown
+    + secret: what the script gets as ``-Secret``, sent and never shown
 
-    In logs it reads ``Get-Environment {"names":null}``, and a secret reads ``*****``; the connector sends the script's
-    text and the parameters.
+    In logs it reads ``Get-Environment {"names":null}``; the connector sends the script's text and the parameters.
+
+    A secret is no part of the JSON: Windows with module logging writes down what ConvertFrom-Json is given (event 4103,
+    https://learn.microsoft.com/powershell/module/microsoft.powershell.core/about/about_group_policy_settings).
     """
 
-    def __init__(
-        self, name: str, parameters: Mapping[str, JSON] | None = None, secrets: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, name: str, parameters: Mapping[str, JSON] | None = None, secret: str | None = None) -> None:
         load(name)
         self.script = name
-        self.parameters = _text({**(parameters or {}), **(secrets or {})})
-        super().__init__(name, _text({**(parameters or {}), **dict.fromkeys(secrets or {}, "*****")}))
-
-
-def _text(parameters: Mapping[str, JSON]) -> str:
-    return json.dumps(parameters, separators=(",", ":"))
+        self.parameters = json.dumps(parameters or {}, separators=(",", ":"))
+        self.secret = secret
+        super().__init__(name, self.parameters)

@@ -66,14 +66,13 @@ class ScheduledTask(TypedDict):
 class SetTaskInput(TypedDict):
     """Input of Set-Task; ``running`` None leaves that as it is, ``renew`` writes it even when nothing differs.
 
-    ``password`` None for a task that stores none
+    The password of a task that stores one is the script's ``Secret``.
     """
 
     name: str
     definition: TaskDefinition
     running: bool | None
     renew: bool
-    password: str | None
 
 
 class RemoveTaskInput(TypedDict):

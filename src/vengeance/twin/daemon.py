@@ -39,6 +39,7 @@ from vengeance.twin.sources import fingerprint
 from vengeance.twin.vendors.hub import Hub
 from vengeance.twin.vendors.site import FaultQueue, WebFault
 from vengeance.twin.vendors.vendors import Vendors
+from vengeance.twin.windows.event_log import FILE as EVENTS
 from vengeance.twin.windows.gpu import Gpu
 from vengeance.twin.windows.lxss import RegistryRegistrations
 from vengeance.twin.windows.model import Windows
@@ -674,7 +675,7 @@ def forget(folder: Path) -> None:
     folder: its state folder; nothing may run in it
     Raises OSError with a sentence when something is in the way.
     """
-    for name in ("windows.json", "processes.json", "registered"):
+    for name in ("windows.json", "processes.json", EVENTS, "registered"):
         (folder / name).unlink(missing_ok=True)
     for name in ("drive_c", "linux"):
         path = folder / name

@@ -156,6 +156,7 @@ class WinRMClient:
         script: str,
         parameters: str | None = None,
         *,
+        secret: str | None = None,
         stdin: str | None = None,
         cwd: str | None = None,
         env: Mapping[str, str] | None = None,
@@ -166,6 +167,7 @@ class WinRMClient:
         """Run PowerShell on Windows.
 
         + script: text; with ``parameters`` (a JSON text) it is a shipped script and gets them as ``-InputJson``
+        + secret: text that it gets as ``-Secret``
         + stdin: lines for ``$input``
         + timeout: seconds
         """
@@ -177,13 +179,14 @@ class WinRMClient:
             "stdin": stdin,
         }
         if self._powershell_mode == "agent":
-            words = (encode_field(script), encode_field(parameters), encode_field(json.dumps(options)))
+            fields = [script, parameters, json.dumps(options), *([secret] if secret else [])]
+            words = tuple(encode_field(field) for field in fields)
             try:
                 return self._request(_POWERSHELL, "run", words, timeout, read_only, on_live)
             except AgentUnavailable as error:
                 self._fall_back(error)
         self._holding.see_to_it()
-        line, request = self._as_process(script, parameters, options)
+        line, request = self._as_process(script, parameters, options, secret)
         return self._process.run(line, request, timeout, read_only, on_live)
 
     def hold(self, script: str, parameters: Callable[[bool], str]) -> Result:
@@ -218,10 +221,13 @@ class WinRMClient:
         )
         return result, lambda: command is not None and self._shell.has(command)
 
-    def _as_process(self, script: str, parameters: str | None, options: Mapping[str, object]) -> tuple[str, bytes]:
+    def _as_process(
+        self, script: str, parameters: str | None, options: Mapping[str, object], secret: str | None = None
+    ) -> tuple[str, bytes]:
         """The command line and its input that run PowerShell as a process of its own."""
-        request = (encode_field(script), encode_field(json.dumps({**options, "parameters": parameters})))
-        return encoded_command(self._texts.process, ""), ("\n".join(request) + "\n").encode("ascii")
+        fields = [script, json.dumps({**options, "parameters": parameters}), *([secret] if secret else [])]
+        request = "".join(f"{encode_field(field)}\n" for field in fields)
+        return encoded_command(self._texts.process, ""), request.encode("ascii")
 
     def cmd(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from datetime import datetime
 from typing import Any, Literal
 
@@ -130,8 +130,7 @@ def scheduled_task(
     if not _changes(task, known, wanted, running, renew):
         host.noop(f"task \\vengeance\\{task} is as it should be")
         return
-    secrets = {"password": _reveal(password)} if logon == "password" else {}
-    yield set_task(task, wanted, running, renew, secrets)
+    yield set_task(task, wanted, running, renew, _reveal(password) if logon == "password" else None)
 
 
 def set_task(
@@ -139,7 +138,7 @@ def set_task(
     definition: TaskDefinition,
     running: bool | None,
     renew: bool = False,
-    secrets: Mapping[str, str] | None = None,
+    password: str | None = None,
 ) -> Script:
     """Return the script that registers a task, and starts or ends it.
 
@@ -147,10 +146,10 @@ def set_task(
     + definition: as it should be; one that is there already so is left alone
     + running: whether it should run, None leaves that as it is
     + renew: whether its password is stored again
-    + secrets: ``password``, where Windows has to keep one
+    + password: where Windows has to keep one
     """
     given: dict[str, Any] = {"name": task, "definition": {**definition}, "running": running, "renew": renew}
-    return Script("Set-Task", {**given, "password": None}, secrets or {})
+    return Script("Set-Task", given, password)
 
 
 def password_is_stale(task: Task) -> bool:

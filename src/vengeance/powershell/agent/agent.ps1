@@ -126,7 +126,7 @@ function Send-Live([long] $id, [string] $stream, [string] $text) {
     if ($text.Length -gt 0) { Send-Frame ('{0} {1} {2}' -f $id, $stream, [Convert]::ToBase64String($utf8.GetBytes($text))) }
 }
 
-function Invoke-Script([long] $id, [string] $script, [string] $inputJson, $options) {
+function Invoke-Script([long] $id, [string] $script, [string] $inputJson, [string] $secret, $options) {
     $exitHost = [Vengeance.ExitHost]::new()
     $runspace = [System.Management.Automation.Runspaces.RunspaceFactory]::CreateRunspace(
         $exitHost, [System.Management.Automation.Runspaces.InitialSessionState]::CreateDefault2())
@@ -149,6 +149,7 @@ function Invoke-Script([long] $id, [string] $script, [string] $inputJson, $optio
         }
         [void] $shell.AddScript($script)
         if ($inputJson -ne '') { [void] $shell.AddParameter('InputJson', $inputJson) }
+        if ($secret -ne '') { [void] $shell.AddParameter('Secret', $secret) }
         # Write-Host goes to the information stream, and without a user interface no further: about_Output_Streams
         $shell.Commands.Commands[0].MergeMyResults(
             [System.Management.Automation.Runspaces.PipelineResultTypes]::Information,
@@ -327,7 +328,12 @@ while ($null -ne ($line = $reader.ReadLine())) {
     try {
         switch ($verb) {
             'prove' { Send-Proof $id $words[3] }
-            'run' { Invoke-Script $id (Get-Field $words[3]) (Get-Field $words[4]) (ConvertFrom-Json -InputObject (Get-Field $words[5])) }
+            'run' {
+                $options = ConvertFrom-Json -InputObject (Get-Field $words[5])
+                $secret = ''
+                if ($words.Length -gt 6) { $secret = Get-Field $words[6] }
+                Invoke-Script $id (Get-Field $words[3]) (Get-Field $words[4]) $secret $options
+            }
             'open' { Open-Upload $id (Get-Field $words[3]) (Get-Field $words[4]) ([long] (Get-Field $words[5])) }
             'close' { Close-Upload $id }
             'read' { Read-File $id (Get-Field $words[3]) ([long] (Get-Field $words[4])) ([long] (Get-Field $words[5])) }

@@ -1,5 +1,6 @@
-# The fallback without an agent: one process a command. Run as -EncodedCommand; stdin is two lines of base64 (UTF-8),
-# the script and its options as JSON {"parameters", "stdin", "cwd", "env"}, then ends, so children find an empty stdin.
+# The fallback without an agent: one process a command. Run as -EncodedCommand; stdin is lines of base64 (UTF-8), the script,
+# its options as JSON {"parameters", "stdin", "cwd", "env"} and, if there is one, what it gets as -Secret, then ends, so
+# children find an empty stdin.
 # powershell.exe hands the lines of a redirected stdin to the script as $input (about_PowerShell_exe,
 # about_Automatic_Variables); Ansible's bootstrap over WinRM has relied on it for years.
 $ProgressPreference = 'SilentlyContinue'
@@ -9,6 +10,7 @@ $block = [ScriptBlock]::Create($utf8.GetString([Convert]::FromBase64String($line
 $options = ConvertFrom-Json -InputObject $utf8.GetString([Convert]::FromBase64String($lines[1]))
 $arguments = @{}
 if ($null -ne $options.parameters) { $arguments['InputJson'] = [string] $options.parameters }
+if ($lines.Count -gt 2) { $arguments['Secret'] = $utf8.GetString([Convert]::FromBase64String($lines[2])) }
 if ($options.env) {
     foreach ($pair in $options.env.PSObject.Properties) {
         [Environment]::SetEnvironmentVariable($pair.Name, [string] $pair.Value)

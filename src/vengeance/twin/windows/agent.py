@@ -71,6 +71,7 @@ def run_agent(run: Run) -> int:
     if not is_part(text, "agent/agent"):
         run.error(refusal(text))
         return 1
+    run.windows.events.script_block(run.pid, text)
     if run.windows.add_type_blocked:
         run.error(
             "Add-Type : This program is blocked by group policy. For more information, contact your administrator."
@@ -124,7 +125,10 @@ class _Agent:
             if verb == "prove":
                 self._prove(number, words[3])
             elif verb == "run":
-                self._run(number, _field(words[3]), _field(words[4]), json.loads(_field(words[5]) or "{}"))
+                options = _field(words[5])
+                self.run.windows.events.parameter_given(self.run.pid, "ConvertFrom-Json", "InputObject", options)
+                secret = _field(words[6]) if len(words) > 6 else ""
+                self._run(number, _field(words[3]), _field(words[4]), json.loads(options or "{}"), secret)
             elif verb == "open":
                 self._open(number, _field(words[3]), _field(words[4]), int(_field(words[5])))
             elif verb == "close":
@@ -163,13 +167,13 @@ class _Agent:
         }
         self._end(number, 0, to_json(proof), "")
 
-    def _run(self, number: int, script: str, parameters: str, options: dict[str, Any]) -> None:
+    def _run(self, number: int, script: str, parameters: str, options: dict[str, Any], secret: str) -> None:
         prepared = run_with_options(self.run, options)
         if prepared is None:
             raise AgentError(f"Cannot find path '{options['cwd']}' because it does not exist.")
         job = Job()
         release = self.run.job.on_stop(job.stop)
-        pipeline = _Pipeline(replace(prepared, job=job), script, parameters)
+        pipeline = _Pipeline(replace(prepared, job=job), script, parameters, secret)
         timeout = options.get("timeout")
         stream = bool(options.get("stream"))
         try:
@@ -283,7 +287,7 @@ class _Agent:
 class _Pipeline:
     """One script, running in a thread of its own as a PowerShell pipeline does."""
 
-    def __init__(self, run: Run, script: str, parameters: str) -> None:
+    def __init__(self, run: Run, script: str, parameters: str, secret: str) -> None:
         self.result: Executed | None = None
         self._run = run
         self._text: dict[str, list[str]] = {"out": [], "err": []}
@@ -291,13 +295,13 @@ class _Pipeline:
         self._done = threading.Event()
         self._crash: BaseException | None = None
         self.seconds = 0.0
-        self._thread = threading.Thread(target=self._body, args=(script, parameters), daemon=True)
+        self._thread = threading.Thread(target=self._body, args=(script, parameters, secret), daemon=True)
         self._thread.start()
 
-    def _body(self, script: str, parameters: str) -> None:
+    def _body(self, script: str, parameters: str, secret: str) -> None:
         try:
             self.result = execute_script(
-                self._run, script, parameters or None, self._text["out"].append, self._text["err"].append
+                self._run, script, parameters or None, self._text["out"].append, self._text["err"].append, secret
             )
         except Killed:
             pass

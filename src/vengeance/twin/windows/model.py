@@ -18,6 +18,7 @@ from vengeance.twin.process import Process, ProcessOutput, Start
 from vengeance.twin.windows.arguments import split_program
 from vengeance.twin.windows.environment import Environment, block
 from vengeance.twin.windows.errors import Win32Error
+from vengeance.twin.windows.event_log import FILE, EventLog
 from vengeance.twin.windows.pipes import ForwardingOutput, InputPipe, Job, Killed, Outlet
 from vengeance.twin.windows.program import CMD, INBOX_WSL, SYSTEM32, WSL, Console, Program, Run, Writer
 from vengeance.twin.windows.registry import LXSS
@@ -148,7 +149,7 @@ class Windows:
     linux: wsl.exe, None when the twin runs without a distro
     restart: called by shutdown.exe once its time has come; True to start again, False to stay off
     log: where a fault of the twin's own is written
-    clock: the twin's time
+    clock: the twin's time; events: what Windows notes about each command
 
     deeds: what was changed, counted
     at_boot, at_shutdown: called when Windows has started, and before everything ends
@@ -206,6 +207,7 @@ class Windows:
         self.restart = restart
         self.log = log
         self.clock = clock or Clock(log)
+        self.events = EventLog(state.folder / FILE, self.clock.now)
         self.sessions = Sessions(self._end_session)
         self.at_boot: list[Callable[[], None]] = []
         self.at_shutdown: list[Callable[[], None]] = []
@@ -363,13 +365,14 @@ class Windows:
             self._jobs[run.pid] = run.job
             name = run.image.rpartition("\\")[2].lower()
             self.process_starts[name] += 1
-        shown = f'"{run.image}"' if " " in run.image else run.image
+        shown = (f'"{run.image}"' if " " in run.image else run.image) + run.arguments
+        self.events.process_created(run.pid, parent, run.image, shown, run.user)
         self.state.process_started(
             RunningProcess(
                 pid=run.pid,
                 parent=parent,
                 image=run.image,
-                command_line=shown + run.arguments,
+                command_line=shown,
                 user=run.user,
                 started=to_text(self.clock.now()),
                 environment=dict(run.environment),

@@ -106,16 +106,18 @@ def execute_script(
     parameters: str | None,
     out: Callable[[str], None],
     err: Callable[[str], None],
+    secret: str = "",
 ) -> Executed:
     """Do what a script does.
 
     run: in whose job, directory and environment
-    parameters: JSON text for -InputJson, None for none
+    parameters: JSON text for -InputJson, None for none; secret: text for -Secret
     out, err: called with text, one or more whole lines ended by LF
     """
+    run.windows.events.script_block(run.pid, script)
     name = _known().get(normal(script))
     if name is not None:
-        return _execute_known(run, name, parameters, out, err)
+        return _execute_known(run, name, parameters, secret, out, err)
     leave = re.fullmatch(r"exit\s+(-?\d{1,10})", script.strip())
     if leave:
         return Executed(int(leave[1]) & 0xFFFFFFFF, exited=True)
@@ -127,7 +129,12 @@ def execute_script(
 
 
 def _execute_known(
-    run: Run, name: str, parameters: str | None, out: Callable[[str], None], err: Callable[[str], None]
+    run: Run,
+    name: str,
+    parameters: str | None,
+    secret: str,
+    out: Callable[[str], None],
+    err: Callable[[str], None],
 ) -> Executed:
     model = scripts.MODELS.get(name)
     if model is None:
@@ -137,7 +144,10 @@ def _execute_known(
         given: Any = json.loads(parameters) if parameters else None
         if not isinstance(given, dict):
             raise ScriptFailed("Cannot bind argument to parameter 'InputObject' because it is an empty string.")
-        answer = model(run, given)
+        run.windows.events.parameter_given(run.pid, "ConvertFrom-Json", "InputObject", parameters or "")
+        if secret and "[string] $Secret" not in load(name):
+            raise ScriptFailed("A parameter cannot be found that matches parameter name 'Secret'.")
+        answer = model(run, {**given, "secret": secret} if secret else given)
         run.windows.deeds.scripted(name, given, answer)
     except json.JSONDecodeError:
         err("Invalid JSON primitive: the twin was given parameters that are no JSON object.\n")
@@ -273,8 +283,10 @@ def powershell_exe(run: Run) -> int:
         run.error(refusal("(an interactive session)"))
         return 1
     if is_part(script, "agent/loader"):
+        run.windows.events.script_block(run.pid, script)
         return run_agent(run)
     if is_part(script, "agent/process"):
+        run.windows.events.script_block(run.pid, script)
         return _process_mode(run)
     result = execute_script(run, script, None, _crlf(run, run.stdout), _crlf(run, run.stderr))
     # powershell.exe says 1 when the last command failed, whatever a program's own code was.
@@ -298,26 +310,30 @@ def _file(run: Run, words: list[str]) -> int:
         )
         return 0xFFFD0000
     if is_part(script, "work/runner"):
+        run.windows.events.script_block(run.pid, script)
         return works.runner(run, words[0].split("\\")[-2])
     parameters = words[2] if len(words) == 3 and words[1].lower() == "-inputjson" else None
     return execute_script(run, script, parameters, _crlf(run, run.stdout), _crlf(run, run.stderr)).code
 
 
 def _process_mode(run: Run) -> int:
-    """process.ps1: two lines of base64 on stdin, script and options."""
+    """process.ps1: lines of base64 on stdin, script, options and perhaps a secret."""
     lines = run.stdin.read_all().splitlines()
     out, err = _crlf(run, run.stdout), _crlf(run, run.stderr)
     try:
         script = base64.b64decode(lines[0], validate=True).decode()
-        options: dict[str, Any] = json.loads(base64.b64decode(lines[1], validate=True))
+        given = base64.b64decode(lines[1], validate=True).decode()
+        options: dict[str, Any] = json.loads(given)
+        secret = base64.b64decode(lines[2], validate=True).decode() if len(lines) > 2 else ""
     except (IndexError, ValueError) as error:
         err(f"process.ps1 was given no two lines of base64: {error}\n")
         return 1
+    run.windows.events.parameter_given(run.pid, "ConvertFrom-Json", "InputObject", given)
     inner = run_with_options(run, options)
     if inner is None:
         err(f"Cannot find path '{options['cwd']}' because it does not exist.\n")
         return 1
-    result = execute_script(inner, script, options.get("parameters"), out, err)
+    result = execute_script(inner, script, options.get("parameters"), out, err, secret)
     return 1 if result.failed else result.code
 
 

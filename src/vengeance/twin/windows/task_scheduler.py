@@ -140,6 +140,7 @@ class TaskScheduler:
                 "password_edition": self._windows.passwords.edition(self._user(definition)),
             }
             self._windows.state.save()
+            self._windows.events.task_created(name, definition)
             self._wait_anew(name)
 
     def remove(self, name: str) -> None:

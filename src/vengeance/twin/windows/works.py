@@ -144,6 +144,7 @@ def runner(run: Run, name: str) -> int:
 
 def _deed(run: Run, name: str) -> Deed:
     text = run.windows.drive.read(f"{folder_of(name)}\\work.ps1").decode("utf-8-sig").strip()
+    run.windows.events.script_block(run.pid, text)
     for known, deed in WORKS.items():
         if load(f"work/{known}").strip() == text:
             return deed

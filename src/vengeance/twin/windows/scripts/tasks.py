@@ -42,7 +42,7 @@ def set_task(run: Run, given: Given) -> TaskChange:
         user = target["user"].rpartition("\\")[2]
         if target["logon"] not in ("password", "s4u", "interactive"):
             raise ScriptFailed(f"A task signs in by password, s4u or interactive, not {target['logon']}.")
-        if target["logon"] == "password" and not windows.passwords.check(user, str(given.get("password") or "")):
+        if target["logon"] == "password" and not windows.passwords.check(user, str(given.get("secret") or "")):
             raise ScriptFailed(
                 f"The password that was given for the task \\vengeance\\{name} is not that of {target['user']}."
             )
