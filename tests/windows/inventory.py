@@ -2,6 +2,9 @@
 
 import os
 
+# Another image than the pinned one: that of the twin, which stands under the vendor's address.
+_image = os.environ.get("VENGEANCE_WINDOWS_IMAGE_SHA256")
+
 windows = [
     (
         "@winrm/tests",
@@ -11,6 +14,7 @@ windows = [
             "winrm_user": os.environ["VENGEANCE_WINDOWS_USER"],
             "winrm_certificate_sha256": os.environ["VENGEANCE_WINDOWS_SHA256"],
             "winrm_password_env": "VENGEANCE_WINDOWS_PASSWORD",
+            **({"distro_sha256": _image} if _image else {}),
         },
     ),
 ]

@@ -21,9 +21,13 @@ KEY = r"HKLM\SOFTWARE\vengeance tests"
 ENVIRONMENT = r"HKLM\SYSTEM\CurrentControlSet\Control\Session Manager\Environment"
 
 
-def pyinfra(*arguments: str, limit: str = "windows", timeout: float = 900) -> subprocess.CompletedProcess[str]:
-    """Run pyinfra on the machine, with nothing to read, so that a question fails and does not wait for ever."""
-    line = [sys.executable, "-m", "pyinfra", str(HERE / "inventory.py"), "--limit", limit, *arguments]
+def pyinfra(*arguments: str, limit: str | None = "windows", timeout: float = 900) -> subprocess.CompletedProcess[str]:
+    """Run pyinfra on the machine, with nothing to read, so that a question fails and does not wait for ever.
+
+    + limit: the group to run on; None is Windows and the distro
+    """
+    hosts = ["--limit", limit] if limit else []
+    line = [sys.executable, "-m", "pyinfra", str(HERE / "inventory.py"), *hosts, *arguments]
     return subprocess.run(
         line,
         cwd=ROOT,
@@ -37,7 +41,7 @@ def pyinfra(*arguments: str, limit: str = "windows", timeout: float = 900) -> su
     )
 
 
-def deployed(name: str, *arguments: str, limit: str = "windows", timeout: float = 900) -> list[str]:
+def deployed(name: str, *arguments: str, limit: str | None = "windows", timeout: float = 900) -> list[str]:
     """Run a deploy of this folder that has to go well; the names of the operations that changed something."""
     done = pyinfra(str(HERE / "deploys" / f"{name}.py"), "--yes", "--json", *arguments, limit=limit, timeout=timeout)
     assert done.returncode == 0, done.stdout + done.stderr
