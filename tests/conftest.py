@@ -23,6 +23,22 @@ monkey.patch_all = lambda *args, **kwargs: None
 HERE = Path(__file__).parent
 # Folders whose files look at one and the same deployed box.
 _ONE_BOX = ("box",)
+# What takes longest in one piece begins first, so that no worker is left with it at the end.
+_FIRST = (
+    "box",
+    "bare/test_from_bare.py",
+    "twin/test_distro_delegated.py",
+    "twin/test_modes.py",
+    "connectors/test_cuda.py",
+    "faults/",
+    "twin/test_vllm_running.py",
+    "connectors/test_wsl_from_bare.py",
+    "twin/test_modes_cut.py",
+    "twin/test_vllm_model.py",
+    "connectors/",
+    "twin/",
+    "wire/",
+)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -36,9 +52,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=long)
         items[:] = [item for item in items if item not in long]
     for item in items:
-        file = item.path.relative_to(HERE) if item.path.is_relative_to(HERE) else item.path
-        name = file.parts[0] if file.parts[0] in _ONE_BOX else str(file)
-        item.add_marker(pytest.mark.xdist_group(name))
+        item.add_marker(pytest.mark.xdist_group(_group(item)))
+    items.sort(key=lambda item: next((place for place, name in enumerate(_FIRST) if _group(item).startswith(name)), 99))
+
+
+def _group(item: pytest.Item) -> str:
+    file = item.path.relative_to(HERE) if item.path.is_relative_to(HERE) else item.path
+    return file.parts[0] if file.parts[0] in _ONE_BOX else file.as_posix()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,12 +1,11 @@
 """A run from a bare Windows whose connection is cut: it ends right, or with a sentence, and the next run ends right.
 
-Every tenth request is cut in turn, each in a run of its own from bare, when VENGEANCE_FULL is set (half an
-hour: `make test-full`); else a few of them, and all of them at once in one run.
+Every tenth request is cut in turn, each in a run of its own from bare, and all of them at once in one run: half an
+hour, for `make test-full`.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 
 import pytest
@@ -17,8 +16,7 @@ from vengeance.twin.client import Twin
 
 # A bare run has more requests than this; what lies behind its end is skipped by name.
 LAST = 600
-SAMPLE = (130,)
-REQUESTS = range(10, LAST, 10) if os.environ.get("VENGEANCE_FULL") else SAMPLE
+REQUESTS = range(10, LAST, 10)
 
 
 @pytest.fixture
@@ -48,6 +46,7 @@ def mended_by_running_again(deploy: Deploy, peer: Peer) -> None:
     assert len(peer.models()) == 5
 
 
+@pytest.mark.full
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("request_number", REQUESTS)
 def test_a_run_that_is_cut_is_mended_by_running_again(
@@ -63,6 +62,7 @@ def test_a_run_that_is_cut_is_mended_by_running_again(
     mended_by_running_again(deploy, peer)
 
 
+@pytest.mark.full
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("kind", ["cut_before", "cut_after"])
 def test_a_run_whose_every_tenth_request_is_cut_is_mended_by_running_again(

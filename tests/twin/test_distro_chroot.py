@@ -59,6 +59,7 @@ def test_terminate_ends_what_runs_and_takes_the_mounts_away(linux: LinuxSide) ->
     assert mounts_below(linux.state) == []
 
 
+@pytest.mark.full
 def test_without_the_right_to_mount_apt_still_works() -> None:
     with linux_side(CHROOT) as side:
         one = side.service.registered(SID)[0]

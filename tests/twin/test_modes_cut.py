@@ -96,6 +96,7 @@ def test_batch_that_is_killed_one_step_further_each_time_is_mended_by_the_last_r
     mended(box, "batch")
 
 
+@pytest.mark.full
 @pytest.mark.timeout(300)
 def test_interactive_that_is_killed_one_step_further_each_time_is_mended_by_the_last_run(box: ModesBox) -> None:
     box.into("batch")
@@ -194,7 +195,7 @@ def test_a_hand_over_whose_connection_is_cut_is_mended_by_the_next_run(box: Mode
 
 
 @pytest.mark.timeout(200)
-@pytest.mark.parametrize("kind", ["cut_before", "cut_after"])
+@pytest.mark.parametrize("kind", [pytest.param("cut_before", marks=pytest.mark.full), "cut_after"])
 def test_a_hand_over_whose_every_tenth_request_is_cut_is_mended_by_the_next_run(box: ModesBox, kind: str) -> None:
     box.load(LARGE)
     box.twin.fault(kind, request=10, times=None, every=10)

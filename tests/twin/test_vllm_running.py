@@ -396,7 +396,10 @@ def test_a_server_that_waits_for_its_next_start_is_stopped(box: Box) -> None:
     assert box.state() == "inactive"
 
 
-@pytest.mark.parametrize(("number", "wait", "cut_waits"), [(signal.SIGINT, 6, 20), (signal.SIGKILL, 18, 12)])
+@pytest.mark.parametrize(
+    ("number", "wait", "cut_waits"),
+    [(signal.SIGINT, 6, 20), pytest.param(signal.SIGKILL, 18, 12, marks=pytest.mark.full)],
+)
 def test_a_run_that_is_cut_while_a_server_loads_is_mended_by_the_next_without_a_second_start(
     box: Box, number: signal.Signals, wait: int, cut_waits: int
 ) -> None:
