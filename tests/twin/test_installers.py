@@ -193,7 +193,7 @@ def test_an_installer_that_asks_something_is_ended_and_said(there: WorksHost, th
 def test_an_installer_that_installs_nothing_and_ends_well_is_not_believed(there: WorksHost, things: Things) -> None:
     things.forgets = True
     assert not setup(there)[0]
-    assert "installed nothing of what was asked for" in there.said[-1]
+    assert "what was asked for has not come of it" in there.said[-1]
 
 
 def test_a_program_is_recognised_by_the_version_of_its_file(there: WorksHost) -> None:

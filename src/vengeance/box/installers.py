@@ -106,6 +106,21 @@ def msi_command_line(path: str, properties: Mapping[str, str], log: str) -> str:
     return " ".join(words)
 
 
+def msi_removal(product_code: str, log: str) -> str:
+    """Return the arguments of msiexec.exe that uninstall a product without a window, a question or a restart.
+
+    + product_code: of the product
+    + log: file that it tells all in
+
+    Raises ValueError with a sentence for what cannot stand in a command line.
+    """
+    check_product_code(product_code)
+    windows_paths.check_file(log)
+    if not _VALUE.fullmatch(log):
+        raise ValueError(f"{log!r} cannot be given to msiexec: use letters, digits, blanks and ._-() in it.")
+    return f'/x {product_code} /qn /norestart /L*v "{log}"'
+
+
 def meaning(code: int) -> str:
     """Return an exit code with what Windows Installer means by it: ``1618 (another installation runs)``."""
     return f"{code} ({_MEANING[code]})" if code in _MEANING else str(code)

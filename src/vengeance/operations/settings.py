@@ -113,8 +113,9 @@ _KINDS: dict[object, str] = {
     list[str]: "a list of texts, as in ['a', 'b']",
 }
 _CONNECTORS = {**winrm_data_meta, **wsl_data_meta}
-_ASKED = ("mode", "profile")
-"""What ``deploys/mode.py`` is asked for, with --data."""
+_MODE, _UNDO = ("mode", "profile"), ("stages", "delete")
+"""What ``deploys/mode.py`` and ``deploys/undo.py`` are asked for, with --data."""
+_ASKED = (*_MODE, *_UNDO)
 _told: WeakSet[State] = WeakSet()
 """The runs that have been told what of it they leave unheard."""
 
@@ -155,10 +156,11 @@ def check_folder() -> None:
         )
 
 
-def check_host(asks: bool = False) -> None:
+def check_host(asks: bool = False, undoes: bool = False) -> None:
     """Check the settings of every host of the run, before anything is done to any.
 
     + asks: whether the deploy is asked for a mode with ``--data``; any other one says that it leaves it unheard
+    + undoes: whether it is asked for stages to take back, which is the same
 
     Those of the others too: each host reads the deploy by itself, and what it asks of its box meanwhile would be cut
     off and stand beside the sentence.
@@ -175,13 +177,15 @@ def check_host(asks: bool = False) -> None:
         _ports_apart(each)
     unheard = [name for name in _ASKED if host.data.get(name) is not None]
     # A run may have deploys/mode.py beside others.
-    if unheard and not asks and state not in _told:
+    if unheard and not (asks or undoes) and state not in _told:
         _told.add(state)
-        host.log(
-            f"{unheard[0]}={host.data.get(unheard[0])} counts for deploys/mode.py alone (python -m vengeance mode); "
-            "which profile the other deploys see to is the setting vllm_profile",
-            logger.warning,
-        )
+        where = "deploys/undo.py alone"
+        if unheard[0] in _MODE:
+            where = (
+                "deploys/mode.py alone (python -m vengeance mode); which profile the other deploys see to is the "
+                "setting vllm_profile"
+            )
+        host.log(f"{unheard[0]}={host.data.get(unheard[0])} counts for {where}", logger.warning)
 
 
 def _ports_apart(distro: Host) -> None:

@@ -8,6 +8,7 @@ from vengeance.operations.windows.files import put as put
 from vengeance.operations.windows.files import template as template
 from vengeance.operations.windows.installers import installer as installer
 from vengeance.operations.windows.installers import msi as msi
+from vengeance.operations.windows.installers import uninstalled as uninstalled
 from vengeance.operations.windows.network import firewall_rule as firewall_rule
 from vengeance.operations.windows.network import port_proxy as port_proxy
 from vengeance.operations.windows.network import reserved_port as reserved_port

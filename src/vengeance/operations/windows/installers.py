@@ -85,6 +85,45 @@ def msi(
 
 
 @operation()
+def uninstalled(product_code: str, log: str, timeout: int = 1800) -> Generator[PyinfraCommand, None, None]:
+    """
+    Have a product of Windows Installer not installed.
+
+    + product_code: as ``{497CB23D-8747-4047-A079-DD98E0EDFC18}``
+    + log: full Windows path of a log of all that was done; its folder must exist
+    + timeout: seconds until it is ended
+
+    It asks nothing and does not restart Windows, as ``msi``.
+
+    **Example:**
+
+    .. code:: python
+
+        windows.uninstalled(
+            name="WSL is not installed",
+            product_code="{497CB23D-8747-4047-A079-DD98E0EDFC18}",
+            log="C:\\\\ProgramData\\\\vengeance\\\\wsl-uninstall.log",
+        )
+    """
+    arguments = checked(lambda: installers.msi_removal(product_code, log))
+    _check_timeout(timeout)
+    found = host.get_fact(Product, product=product_code)
+    if found is None:
+        return  # it could not be read: pyinfra has said so and failed the host
+    if not found["installed"]:
+        host.noop(f"{product_code} is not installed")
+        return
+    host.log(f"{found['name'] or product_code}: {_shown(found['version'])} -> (not installed)")
+
+    def proof(host: Host) -> str | None:
+        now = host.get_fact(Product, product=product_code)
+        there = now is not None and now["installed"]
+        return f"Windows still shows {product_code}. Its log: {log}" if there else None
+
+    yield run_installer(f"removal-{product_code}", MSIEXEC, arguments, timeout, f"Its log: {log}", proof)
+
+
+@operation()
 def installer(
     path: str,
     arguments: Sequence[str],
@@ -226,7 +265,7 @@ def _unproven(host: Host, what: str, result: Mapping[str, Any], proof: Callable[
     code = int(result["rc"])
     missing = proof(host)
     if missing is not None:
-        return f"{host.name}: {what} ended with {code}, and installed nothing of what was asked for: {missing}."
+        return f"{host.name}: {what} ended with {code}, and what was asked for has not come of it: {missing}."
     if code in installers.REBOOT:
         host.log(f"{what} is installed, and Windows has to restart to finish it ({code})")
     return None

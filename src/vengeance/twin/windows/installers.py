@@ -29,6 +29,7 @@ _INSTALLED = ("c:\\windows\\", "c:\\program files")
 
 # https://learn.microsoft.com/windows/win32/msi/error-codes
 FAILURE = 1603
+UNKNOWN_PRODUCT = 1605
 BUSY = 1618
 CANNOT_OPEN = 1619
 NOT_A_PACKAGE = 1620
@@ -41,6 +42,9 @@ Effect: TypeAlias = "Callable[[Windows, Run, Mapping[str, str]], int]"
 
 INSTALLERS: dict[str, Effect] = {}
 """Product -> what its installer does; gets what the package says of itself, and its properties or switches."""
+
+REMOVALS: dict[str, Callable[[Windows, str], bool]] = {}
+"""Product -> what its uninstaller takes away; gets the product code, and says whether that is its own."""
 
 
 class Installers:
@@ -139,7 +143,7 @@ def msiexec_exe(run: Run) -> int:
     path = switches.get("i") or switches.get("package")
     log = switches.get("l") or switches.get("log")
     if switches.get("x") or switches.get("uninstall"):
-        return _uninstall(run, switches.get("x") or switches["uninstall"])
+        return _uninstall(run, switches.get("x") or switches["uninstall"], switches, log)
     if not path or "?" in switches:
         return WRONG_LINE
     if not any(name in ("qn", "quiet", "passive", "qb") or name.startswith("qn") for name in switches):
@@ -190,9 +194,29 @@ def _install(run: Run, said: Mapping[str, str]) -> int:
     return code or wanted
 
 
-def _uninstall(run: Run, product_code: str) -> int:
+def _uninstall(run: Run, product_code: str, switches: Mapping[str, str], log: str | None) -> int:
+    windows = run.windows
     key = f"HKLM\\{UNINSTALL}\\{product_code}"
-    return 0 if run.windows.registry.delete_key(key) else 1605
+    if not any(name in ("qn", "quiet", "passive", "qb") for name in switches):
+        _wait_for_a_click(run)
+    if not windows.registry.exists(key):
+        return UNKNOWN_PRODUCT
+    if windows.installers.busy > 0:
+        windows.installers.busy -= 1
+        return BUSY
+    wanted = windows.installers.next_code() if run.elevated else NOT_ELEVATED
+    if wanted in (0, REBOOT_INITIATED, REBOOT_NEEDED):
+        for removed in REMOVALS.values():
+            if removed(windows, product_code):
+                break
+        windows.registry.delete_key(key)
+    if log:
+        words = f"MSI (s) Product: {product_code} -- Removal ended with {wanted}.\r\n"
+        try:
+            windows.drive.write(log, words.encode("utf-16"), run.cwd)
+        except Win32Error:
+            return 1622
+    return REBOOT_NEEDED if wanted == REBOOT_INITIATED else wanted
 
 
 def setup_exe(run: Run) -> int:

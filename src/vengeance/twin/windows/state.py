@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -323,6 +324,15 @@ class State:
         folder = WSL_FOLDER.rstrip("\\")
         if folder not in path.split(";"):
             registry.set(ENVIRONMENT, "Path", f"{path.rstrip(';')};{folder}", "ExpandString")
+
+    def remove_wsl(self) -> None:
+        """What is left when WSL's package is uninstalled: nothing of the package's own."""
+        registry = self.registry
+        registry.delete_key(f"HKLM\\{LXSS}\\MSI")
+        folder = WSL_FOLDER.rstrip("\\")
+        path = registry.text(ENVIRONMENT, "Path").split(";")
+        registry.set(ENVIRONMENT, "Path", ";".join(part for part in path if part != folder), "ExpandString")
+        shutil.rmtree(self.drive.folder / "Program Files/WSL", ignore_errors=True)
 
     def _make_profile(self, user: str, sid: str) -> None:
         for folder in ("AppData/Local/Temp", "AppData/Local/Microsoft/WindowsApps", "AppData/Roaming", "Desktop"):

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from vengeance.twin.windows.features import PLATFORM as FEATURE
-from vengeance.twin.windows.installers import INSTALLERS
+from vengeance.twin.windows.installers import INSTALLERS, REMOVALS
 from vengeance.twin.windows.program import INBOX_WSL, WSL, Run
 from vengeance.twin.windows.registry import LXSS
 from vengeance.twin.windows.sessions import SERVICES
@@ -106,12 +106,22 @@ class WslOnWindows:
         self._windows.place_program(WSL)
         return 0
 
+    def uninstall(self, product_code: str) -> bool:
+        """What the removal of wsl.msi does: its service ends, and every distro with it; their disks stay registered."""
+        if self._windows.registry.text(f"HKLM\\{LXSS}\\MSI", "ProductCode").lower() != product_code.lower():
+            return False
+        if self.service is not None:
+            self.service.power_cut()
+        self._windows.state.remove_wsl()
+        return True
+
 
 def _package(windows: Windows, run: Run, said: Mapping[str, str]) -> int:
     return windows.wsl.install(run, said["version"], said)
 
 
 INSTALLERS["wsl"] = _package
+REMOVALS["wsl"] = lambda windows, product_code: windows.wsl.uninstall(product_code)
 
 
 def _numbers(version: str) -> list[int]:
