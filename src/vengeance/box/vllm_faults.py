@@ -487,6 +487,9 @@ _RULES = (
     _rule("unknown flag", r".*Main process exited, code=exited, status=2/.*", _unknown_flag, weak=True),
 )
 
+NAMES: tuple[str, ...] = tuple(dict.fromkeys(rule.name for rule in _RULES))
+"""Names of all faults that are known here."""
+
 _PREFIX = re.compile(r"^(?:\(\w+ pid=\d+\)\s*)?(?:(?:ERROR|WARNING|INFO|CRITICAL) [\d-]+ [\d:]+ \[[^\]]+\]\s*)?")
 _EXCEPTION = re.compile(r"^(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Interrupt|Exit)\b(?::.*)?$")
 # They say that there is a cause, and not which.

@@ -8,13 +8,13 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 
-from vengeance.cli import bootstrap, completion, exit_codes, key, mode, pins, twin, vram
+from vengeance.cli import bootstrap, completion, doctor, exit_codes, key, mode, pins, twin, vram
 from vengeance.cli.parsers import Parser
 
 # In the order in which a person meets them.
 _GROUPS = {
     "Before a deploy, asking nothing of the box": (bootstrap, vram, pins),
-    "The box": (mode, key),
+    "The box": (doctor, mode, key),
     "Without a box": (twin,),
     "Your shell": (completion,),
 }
@@ -26,12 +26,13 @@ The deploys are pyinfra's, in the folder that holds inventory/, group_data/ and 
 Examples:
   python -m vengeance bootstrap > enable-winrm.ps1        what is pasted on a new box
   python -m vengeance vram --profile qwen2.5-coder-32b    does it fit on the card?
+  python -m vengeance doctor                              what is wrong with it, and what mends that
   python -m vengeance mode                                who has the card now
   python -m vengeance twin up --bare                      no box at hand: begin with a stand-in
   python -m vengeance COMMAND --help                      what a command does, and with which options
 
-Exit codes: 0 all right; 1 it failed, and a sentence says why; 2 it works, but not as it should (verify alone); 64 wrong
-usage; 130 interrupted. twin has its own, which its help says.
+Exit codes: 0 all right; 1 it failed, and a sentence says why; 2 it works, but not as it should (verify and doctor);
+64 wrong usage; 130 interrupted. twin has its own, which its help says.
 
 Colours are for terminals, and not with NO_COLOR set. docs/cli.md has all of this on one page.
 """

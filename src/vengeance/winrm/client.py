@@ -115,6 +115,11 @@ class WinRMClient:
         # A box that is off is said at once; a connection that was cut is worth a second try.
         persistently(self._shell.open, limit=CONNECT_AGAIN_SECONDS, losses=(ConnectionLost,))
 
+    @property
+    def uses_agent(self) -> bool:
+        """Whether PowerShell goes through the agent, as far as anything was run by now."""
+        return self._powershell_mode == "agent"
+
     def check(self) -> None:
         """See whether the box still answers, and open another shell if ours is gone. Raises OSError."""
         self._process.run("cd .", None, CHECK_SECONDS, True, None)
