@@ -13,6 +13,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.waiting import eventually
 from tests.windows.machine import PREFIX, Machine, answer
 from tests.windows.test_pyinfra import deployed, pyinfra
 from vengeance.winrm.client import DistroMissing, WinRMClient
@@ -91,9 +92,9 @@ def test_a_file_arrives_in_the_distro_and_comes_back(client: WinRMClient, distro
 def test_a_command_that_takes_too_long_is_ended_in_the_distro(
     machine: Machine, client: WinRMClient, distro: str
 ) -> None:
-    assert client.sh(distro, "root", "exec -a too-long sleep 600", timeout=3).timed_out
-    said = machine.seen(f"{WSL} -d {DISTRO} -u root --cd / --exec /usr/bin/pgrep -f too-long")
-    assert said.code == 1, said
+    assert client.sh(distro, "root", "sleep 613", timeout=3).timed_out
+    look = f'{WSL} -d {DISTRO} -u root --cd / --exec /usr/bin/pgrep -xf "sleep 613"'
+    eventually(lambda: machine.seen(look).code == 1, "the end of what ran in the distro", every=1)
 
 
 def test_a_distro_that_is_not_there_is_a_sentence_of_wsl(client: WinRMClient, distro: str) -> None:
