@@ -27,6 +27,7 @@ from vengeance.facts import windows as windows_facts
 from vengeance.facts import wsl as wsl_facts
 from vengeance.facts.cuda import Nvcc
 from vengeance.facts.vllm.environment import EnvironmentFaults
+from vengeance.facts.vllm.states import States
 from vengeance.operations import cuda, debian, stage, vllm, windows, wsl
 from vengeance.operations.refusal import refuse
 from vengeance.operations.vllm import unit as vllm_unit
@@ -683,25 +684,36 @@ def test_a_secret_with_a_line_break_is_refused_without_showing_it() -> None:
 
 
 def test_health_is_asked_only_when_the_deploy_runs() -> None:
-    facts = {vllm_facts.Health: False}
+    facts = {vllm_facts.Health: False, States: {"coder": "failed"}, vllm_facts.Journal: []}
     assert run_operation(vllm.healthy, facts, StateStage.Prepare, port=8080, profile="coder").commands == []
     assert "journalctl -u vllm-coder" in refusal(run_operation(vllm.healthy, facts, port=8080, profile="coder"))
     assert run_operation(vllm.healthy, {vllm_facts.Health: True}, port=8080, profile="coder").commands == []
 
 
-@pytest.mark.parametrize(("active", "answers"), [(True, True), (False, False)])
-def test_a_server_that_loads_is_waited_for_as_long_as_it_runs(
-    monkeypatch: pytest.MonkeyPatch, active: bool, answers: bool
+@pytest.mark.parametrize(
+    ("state", "answers"), [("active", True), ("activating", True), ("failed", False), ("inactive", False)]
+)
+def test_a_server_that_loads_or_starts_again_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch, state: str, answers: bool
 ) -> None:
     monkeypatch.setattr(vllm_running, "_POLL_SECONDS", 0.01)
     asked = iter([False, True])
     facts = {
         vllm_facts.Health: lambda port: next(asked),
-        vllm_facts.Server: lambda profile: {**vllm_facts.ABSENT, "active": active},
+        States: {"coder": state},
+        vllm_facts.Journal: [],
     }
     run = run_operation(vllm.healthy, facts, port=8080, profile="coder", timeout=30)
     assert (run.commands == []) is answers
     assert bool(run.logged) is answers
+
+
+def test_a_server_that_does_not_answer_is_explained_by_what_it_wrote() -> None:
+    log = ["RuntimeError: Engine core initialization failed.", "torch.OutOfMemoryError: CUDA out of memory. Tried to"]
+    facts = {vllm_facts.Health: False, States: {"coder": "failed"}, vllm_facts.Journal: log}
+    said = refusal(run_operation(vllm.healthy, facts, port=8080, profile="coder"))
+    assert "CUDA out of memory" in said
+    assert "->" in said
 
 
 # --- stage, refusal -----------------------------------------------------------------------------------------

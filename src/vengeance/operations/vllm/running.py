@@ -17,6 +17,7 @@ from vengeance.box.vllm_profiles import Profile
 from vengeance.connectors.long_command import LongCommand
 from vengeance.facts.vllm import Alive, Environment, Health, Journal, Server, Units, started_with_file
 from vengeance.facts.vllm.journal import MASKING
+from vengeance.facts.vllm.states import States
 from vengeance.facts.windows import Gpu, GpuProcesses
 from vengeance.operations import stage
 from vengeance.operations.refusal import checked, failed, in_a_sentence, refuse
@@ -24,6 +25,8 @@ from vengeance.operations.vllm.environment import check_place
 from vengeance.operations.vllm.unit import fingerprint
 
 _POLL_SECONDS = 2.0
+# A server that died and waits for its next start is "activating".
+_UNDER_WAY = ("active", "activating", "reloading")
 _SHOWN_LINES = 20
 _SHOWN_LINES_BESIDE_A_FAULT = 5
 
@@ -275,7 +278,8 @@ def healthy(port: int, profile: str, running: bool = True, timeout: int = 0) -> 
     + port: TCP port of the server in the distro
     + profile: name of its profile
     + running: whether it has to run; False passes over one that does not
-    + timeout: seconds to wait for an answer as long as the unit is active, for a server that still loads its model
+    + timeout: seconds to wait for an answer as long as the unit runs or waits for its next start, for a server that
+      still loads its model
 
     Asked only when the deploy runs: in a plan the server may not be there yet.
 
@@ -289,16 +293,19 @@ def healthy(port: int, profile: str, running: bool = True, timeout: int = 0) -> 
     if state.current_stage != StateStage.Execute:
         host.noop(f"port {port} is asked when the deploy runs")
         return
-    if not running and not host.get_fact(Server, profile=profile)["active"]:
+    if not running and host.get_fact(States).get(profile) not in _UNDER_WAY:
         host.noop(f"{unit} does not run, and need not")
         return
     deadline = time.monotonic() + timeout
     told = False
     while not host.get_fact(Health, port=port):
-        if time.monotonic() >= deadline or not host.get_fact(Server, profile=profile)["active"]:
+        if time.monotonic() >= deadline or host.get_fact(States).get(profile) not in _UNDER_WAY:
+            log: list[str] = host.get_fact(Journal, unit=unit)
+            faults = vllm_faults.explain("\n".join(log), vllm_faults.Settings(profile=profile, port=port))
+            said = "".join(f" {fault.name}: {fault.evidence} -> {fault.mend}" for fault in faults)
             yield refuse(
                 f"The server on port {port} of {host.name} does not answer /health. See why in the distro: "
-                f"journalctl -u {unit} -n 100"
+                f"journalctl -u {unit} -n 100{said and '.'}{said}"
             )
             return
         if not told:
