@@ -2,7 +2,7 @@
 PYTHON ?= python3
 export PYTHON
 
-.PHONY: help demo test test-full lint bench constraints vllm-flags lock-vllm clean
+.PHONY: help demo test test-full lint bench docs constraints vllm-flags lock-vllm clean
 
 help:
 	@echo "make demo         set everything up, build the whole box on its twin, and ask the real vLLM in it (VENGEANCE_TWIN_VLLM=stand-in: without)"
@@ -10,6 +10,7 @@ help:
 	@echo "make test-full    the same, with every fault at every request and step, and all of vLLM's parsers (hours)"
 	@echo "make lint         only ruff, mypy and the PowerShell checker"
 	@echo "make bench        the figures of the wire, beside pywinrm's and Ansible's"
+	@echo "make docs         renew the pages of docs/ that are made from the code"
 	@echo "make constraints  renew constraints.txt"
 	@echo "make lock-vllm    renew locks/: what the box installs for vLLM, with hashes (VLLM=0.15.1 names another)"
 	@echo "make vllm-flags   renew the tables of vLLM's flags from its own parser (VERSION=0.32.0 for one; downloads 500 MB)"
@@ -31,6 +32,10 @@ lint:
 bench:
 	@bash scripts/setup.sh
 	@.venv/bin/python benchmarks/wire.py
+
+docs:
+	@bash scripts/setup.sh python
+	@.venv/bin/python scripts/docs.py
 
 constraints:
 	@bash scripts/setup.sh python

@@ -55,13 +55,14 @@ deeds:
 """
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line."""
+    made = argparse.ArgumentParser(
         prog="python -m vengeance.twin",
         description="A stand-in for the box on this machine: WinRM, a model of Windows, and a real Linux distro.",
         epilog="Exit codes: 0 done, 1 not done (a sentence says why), 2 wrong usage, 3 the twin is not running.",
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands = made.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def command(name: str, help_text: str, **options: Any) -> argparse.ArgumentParser:  # noqa: ANN401
         one: argparse.ArgumentParser = commands.add_parser(
@@ -75,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
         one.add_argument(
             "--name",
             default=os.environ.get("VENGEANCE_TWIN") or DEFAULT_NAME,
-            help="which twin (default: $VENGEANCE_TWIN, else %(default)s)",
+            help=f"which twin (default: $VENGEANCE_TWIN, else {DEFAULT_NAME})",
         )
         return one
 
@@ -139,7 +140,7 @@ def _parser() -> argparse.ArgumentParser:
     elsewhere.add_argument("place", choices=PLACES, help="where that machine is")
     elsewhere.add_argument("argv", nargs="+", metavar="PROGRAM", help="program and arguments, after --")
     command("list", "list all twins of this user")
-    return parser
+    return made
 
 
 def parse_faults(words: Sequence[str], action: str | None, times: int | None) -> list[dict[str, Any]]:
@@ -344,7 +345,7 @@ def _progress(text: str) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
-    arguments = _parser().parse_args(words)
+    arguments = parser().parse_args(words)
     try:
         return _run(arguments)
     except BrokenPipeError:
