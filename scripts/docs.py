@@ -14,6 +14,7 @@ from pathlib import Path
 
 from pyinfra.connectors.base import DataMeta
 
+from vengeance import doctor
 from vengeance.cli import parser as our_parser
 from vengeance.connectors.settings import winrm_data_meta
 from vengeance.connectors.wsl import wsl_data_meta
@@ -21,7 +22,9 @@ from vengeance.twin.__main__ import parser as twin_parser
 from vengeance.verify import inventory
 
 ROOT = Path(__file__).resolve().parent.parent
-SETTINGS, CLI, CONNECTORS = (Path("docs") / f"{name}.md" for name in ("settings", "cli", "connectors"))
+SETTINGS, CLI, DOCTOR, CONNECTORS = (
+    Path("docs") / f"{name}.md" for name in ("settings", "cli", "doctor", "connectors")
+)
 GROUPS = {"all": "Both sides", "windows": "Windows", "wsl": "The distro"}
 _SECTION = re.compile(r"# --- (.+?) -+")
 _ROW = re.compile(r' *("[^"]+"|[^\s"]+) {2,}(\S.*)')
@@ -30,7 +33,7 @@ _CODE = re.compile(r"from \w|\w+ = ")
 
 def pages() -> dict[Path, str]:
     """Return path, relative to the project's folder -> text of each page."""
-    return {SETTINGS: settings_page(), CLI: cli_page(), CONNECTORS: connectors_page()}
+    return {SETTINGS: settings_page(), CLI: cli_page(), DOCTOR: doctor.page(), CONNECTORS: connectors_page()}
 
 
 # --- settings -----------------------------------------------------------------------------------------------
