@@ -24,6 +24,7 @@ from typing_extensions import Unpack, override
 
 from vengeance.connectors import pool
 from vengeance.connectors.errors import fails_its_host_only
+from vengeance.connectors.fact_loading import asked_for_a_fact
 from vengeance.connectors.output import LivePrinter, command_output, succeeded
 from vengeance.connectors.settings import WinRMData, settings_from_data, winrm_data_meta
 from vengeance.powershell import Script, load
@@ -139,7 +140,7 @@ class WinRMConnector(BaseConnector):
             "env": {key: plain(value) for key, value in (arguments.get("_env") or {}).items()},
             "timeout": arguments.get("_timeout"),
         }
-        read_only = self.state.current_stage == StateStage.Prepare
+        read_only = self.state.current_stage == StateStage.Prepare or asked_for_a_fact()
         on_live = printer.take if printer is not None else None
         if isinstance(command, Script):
             read_only = read_only or command.script.startswith("Get-")

@@ -25,6 +25,7 @@ from typing_extensions import Unpack, override
 
 from vengeance.connectors import pool
 from vengeance.connectors.errors import fails_its_host_only
+from vengeance.connectors.fact_loading import asked_for_a_fact
 from vengeance.connectors.long_command import LastLine, LongCommand, told
 from vengeance.connectors.output import LivePrinter, command_output, succeeded
 from vengeance.connectors.settings import WinRMData, settings_from_data, winrm_data_meta
@@ -180,7 +181,7 @@ class WSLConnector(BaseConnector):
                 unix.get_raw_value(),
                 stdin=stdin_text(control.get("_stdin")),
                 timeout=control.get("_timeout"),
-                read_only=self.state.current_stage == StateStage.Prepare,
+                read_only=self.state.current_stage == StateStage.Prepare or asked_for_a_fact(),
                 on_live=on_live,
             )
         output = command_output(result)

@@ -15,11 +15,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from vengeance.winrm.connection import Connection, Rejected, Unreachable
+from vengeance.winrm.connection import REFUSALS, Connection, Rejected, Unreachable
 from vengeance.winrm.errors import (
     AgentUnavailable,
     CommandTimeout,
     ConnectionLost,
+    Fault,
     InputClosed,
     NothingYet,
     OutcomeUnknown,
@@ -248,6 +249,10 @@ class Agent:
                         f"the connection to {self._place} was lost ({error}) after a command had been sent: whether "
                         "it was finished is not known. Look at the box, then run again"
                     ) from error
+            except Fault as error:
+                raise OutcomeUnknown(
+                    f"whether a command on {self._place} was finished is not known, for no more is told of it: {error}"
+                ) from error
             except ShellLost as error:
                 raise OutcomeUnknown(
                     f"the shell on {self._place} was lost while it ran a command (a reboot, or WinRM was restarted): "
@@ -277,6 +282,8 @@ class Agent:
                 started = True
                 if not pause():
                     raise self._given_up(started, error) from error
+            except Fault as error:
+                raise self._given_up(started or error.code not in REFUSALS, error) from error
             except ShellLost as error:
                 self.alive = False
                 raise self._given_up(started, error) from error

@@ -47,8 +47,11 @@ PIPE_CLOSED = (109, 232, 233)
 # How OpenSSL says that the other side hung up.
 _TLS_CUT = ("EOF occurred", "SSLEOFError", "SSLZeroReturnError", "SSL/TLS connection has been closed")
 
-BUSY_WAIT_SECONDS = 5.0
-BUSY_TRIES = 3
+BUSY_WAITS = (5.0, 5.0)
+# Others may be about to leave: after these seconds each a used-up quota is tried again.
+QUOTA_WAITS = (0.5, 1.0, 2.0, 4.0)
+# What says that a request was refused unread.
+REFUSALS = (BUSY, OPERATIONS_QUOTA, SHELLS_QUOTA)
 
 
 class Rejected(ConnectionLost):
@@ -74,21 +77,24 @@ class Connection:
         self._welcome = False
         self._refused: str | None = None
 
-    def perform(self, operation: Callable[[BoxProtocol], T]) -> T:
+    def perform(self, operation: Callable[[BoxProtocol], T], patient: bool = True) -> T:
         """Do one WS-Management operation; sign in first where that is needed.
+
+        + patient: a box whose quota is used up is asked again for some seconds, as a busy one always is
 
         Raises ConnectFailed, SignInRefused, ConnectionLost (or Rejected, when it surely did not run), ShellLost,
         Fault, NothingYet. After any loss the session is closed: the next call signs in anew, and shells and
         commands on the box go on under the same ids.
         """
-        for attempt in range(1, BUSY_TRIES + 1):
+        busy, full = list(BUSY_WAITS), list(QUOTA_WAITS if patient else ())
+        while True:
             try:
                 return self._perform_once(operation)
             except Fault as fault:
-                if fault.code != BUSY or attempt == BUSY_TRIES:
+                waits = busy if fault.code == BUSY else full if fault.code in REFUSALS else []
+                if not waits:
                     raise
-                time.sleep(BUSY_WAIT_SECONDS)
-        raise ConnectFailed(f"{self._settings.place} stayed busy")
+                time.sleep(waits.pop(0))
 
     def _perform_once(self, operation: Callable[[BoxProtocol], T]) -> T:
         with self._lock:
@@ -112,7 +118,7 @@ class Connection:
                 raise self._from_fault(error) from None
             except WinRMOperationTimeoutError:
                 finished = self._signed_in = True
-                raise NothingYet(f"{self._settings.place} has nothing to say yet") from None
+                raise NothingYet(f"{self._settings.place} did not come to an end with a request in time") from None
             except Exception as error:
                 raise self._noted(self._translate(error)) from error
             finally:
@@ -148,6 +154,13 @@ class Connection:
             return NothingYet(f"{place} is still at it: {error.reason}")
         if code in PIPE_CLOSED:
             return InputClosed(f"the program on {place} has ended: {error.reason}")
+        if code in (OPERATIONS_QUOTA, SHELLS_QUOTA):
+            return Fault(
+                f"{place} lets this account do no more at once (fault {code}): what other runs left open there ends by "
+                "itself within a quarter of an hour. Wait for that, or run Restart-Service WinRM on the box, then run "
+                "this again",
+                code,
+            )
         return Fault(f"{place} answered with fault {code}: {error.reason}", code)
 
     def _translate(self, error: Exception) -> WireError:

@@ -6,7 +6,15 @@ import time
 from collections.abc import Callable
 
 from vengeance.winrm.connection import Connection, Unreachable
-from vengeance.winrm.errors import CommandTimeout, ConnectionLost, InputClosed, NothingYet, OutcomeUnknown, ShellLost
+from vengeance.winrm.errors import (
+    CommandTimeout,
+    ConnectionLost,
+    Fault,
+    InputClosed,
+    NothingYet,
+    OutcomeUnknown,
+    ShellLost,
+)
 from vengeance.winrm.frames import Live
 from vengeance.winrm.result import Result
 from vengeance.winrm.shell import UNREAD, Command, Received, Shell, persistently
@@ -84,7 +92,7 @@ class ProcessRunner:
             result = self._collect(command, timeout, on_live)
         except BaseException as error:
             self._shell.terminate(command)
-            if isinstance(error, Unreachable):
+            if isinstance(error, Unreachable | Fault):
                 raise ConnectionLost(str(error)) from error
             raise
         self._shell.terminate(command)

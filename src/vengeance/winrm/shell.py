@@ -78,6 +78,17 @@ def persistently(
                 raise
 
 
+def done_or_not(operation: Callable[[], T]) -> T:
+    """Do an operation that has no more to wait for than its end: where its time ran out, it may have been done or not.
+
+    Raises ConnectionLost then, as where the answer was cut.
+    """
+    try:
+        return operation()
+    except NothingYet as error:
+        raise ConnectionLost(str(error)) from error
+
+
 class Shell:
     """One WinRS shell, opened when first needed; threads and greenlets may share it.
 
@@ -108,9 +119,11 @@ class Shell:
                 raise ConnectFailed("the connection was closed while something still waited for it")
             if self._shell_id is None:
                 self._shell_id = str(
-                    self._connection.perform(
-                        lambda protocol: protocol.open_shell(
-                            codepage=CODE_PAGE_UTF8, env_vars=self._environment, idle_timeout=IDLE_TIMEOUT
+                    done_or_not(
+                        lambda: self._connection.perform(
+                            lambda protocol: protocol.open_shell(
+                                codepage=CODE_PAGE_UTF8, env_vars=self._environment, idle_timeout=IDLE_TIMEOUT
+                            )
                         )
                     )
                 )
@@ -127,7 +140,7 @@ class Shell:
         """
         shell_id = persistently(self.open)
         try:
-            return self._start_in(shell_id, line)
+            return self._start_in(shell_id, line, patient=False)
         except ShellLost:
             self._forget(shell_id)
         except Fault as fault:
@@ -139,10 +152,15 @@ class Shell:
         self._on_replaced()
         return self._start_in(shell_id, line)
 
-    def _start_in(self, shell_id: str, line: str) -> Command:
+    def _start_in(self, shell_id: str, line: str, patient: bool = True) -> Command:
         command = persistently(
-            lambda: self._connection.perform(
-                lambda protocol: protocol.run_command(shell_id, line, console_mode_stdin=False, skip_cmd_shell=False)
+            lambda: done_or_not(
+                lambda: self._connection.perform(
+                    lambda protocol: protocol.run_command(
+                        shell_id, line, console_mode_stdin=False, skip_cmd_shell=False
+                    ),
+                    patient,
+                )
             ),
             losses=UNREAD,
         )
