@@ -26,7 +26,7 @@ inside = "wsl" in host.groups and not asked.deletes("distro", "wsl") and undo.is
 if "windows" in host.groups:
     undo.possible(name="All that is asked for can be taken back", asked=asked, distros=distros)
 
-stage.begins(name="Undo: expose")
+undo.begins(name="Undo: expose", of="expose", asked=asked)
 
 if "windows" in host.groups and "expose" in asked.stages:
     undo.served_ports(name="Tailscale forwards what it did before")
@@ -38,7 +38,7 @@ if "windows" in host.groups and "expose" in asked.stages:
         rules=["vengeance-ollama", *(f"vengeance-{port}" for port in host.data.exposed_ports)],
     )
 
-stage.begins(name="Undo: vllm")
+undo.begins(name="Undo: vllm", of="vllm", asked=asked)
 
 if inside and "vllm" in asked.stages:
     undo.servers(name="No vLLM server, and no key of one", systemd=host.data.systemd)
@@ -56,12 +56,12 @@ if inside and "vllm" in asked.stages:
 
     undo.packages(name="No packages that came for vLLM", cuda=False)
 
-stage.begins(name="Undo: cuda")
+undo.begins(name="Undo: cuda", of="cuda", asked=asked)
 
 if inside and "cuda" in asked.stages:
     undo.packages(name="No CUDA toolkit, and no package source of NVIDIA's", cuda=True)
 
-stage.begins(name="Undo: wsl, in the distro")
+undo.begins(name="Undo: wsl", of="wsl", asked=asked)
 
 if inside and "wsl" in asked.stages:
     undo.wsl_conf(name="Settings of the distro, as they were", users=[host.data.linux_user])
@@ -85,14 +85,16 @@ if "windows" in host.groups and "wsl" in asked.stages:
 
     undo.wsl_uninstalled(name="WSL", asked=asked, log=rf"{host.data.work_folder}\wsl-uninstall.log")
 
-stage.begins(name="Undo: ollama")
+undo.begins(name="Undo: ollama", of="ollama", asked=asked)
 
 if "windows" in host.groups and "ollama" in asked.stages:
     windows.scheduled_task(name="No task starts Ollama", task="ollama", present=False)
 
     windows.scheduled_task(name="No task starts Ollama's app", task="ollama app", present=False)
 
-    undo.ollama_models(name="Ollama's models", asked=asked)
+    models = {**host.data.ollama_machine_variables, **host.data.ollama_user_variables}.get("OLLAMA_MODELS")
+
+    undo.ollama_models(name="Ollama's models", asked=asked, folder=models)
 
     undo.variables(name="Environment variables, as they were")
 
@@ -102,9 +104,14 @@ if "windows" in host.groups and "ollama" in asked.stages:
         path=host.data.ollama_path,
     )
 
-    undo.ollama_uninstalled(name="Ollama", package=host.data.ollama_package, path=host.data.ollama_path)
+    undo.ollama_uninstalled(
+        name="Ollama",
+        package=host.data.ollama_package,
+        path=host.data.ollama_path,
+        folder=models,
+    )
 
-stage.begins(name="Undo: windows")
+undo.begins(name="Undo: windows", of="windows", asked=asked)
 
 if "windows" in host.groups and "windows" in asked.stages:
     undo.reserved_ports(name="No port is set aside for a server")

@@ -16,6 +16,20 @@ DELETABLE = {"models": ("ollama", "vllm"), "distro": ("wsl",)}
 """What took hours to come -> the stages with which it can go; it does so only when it is named in full."""
 
 
+SENTENCES: dict[str, dict[str, str]] = {
+    "expose": {"windows": "the ports that Tailscale and Windows forward, and the rules of the firewall."},
+    "vllm": {"wsl": "vLLM's servers with their key and their folders, its Python environment, its packages."},
+    "cuda": {"wsl": "the CUDA toolkit, and NVIDIA's package source."},
+    "wsl": {
+        "windows": "what keeps the distro up, .wslconfig, and WSL itself if no distro is left on it.",
+        "wsl": "/etc/wsl.conf; the user stays with the distro.",
+    },
+    "ollama": {"windows": "the tasks that start Ollama, its variables, and Ollama itself; its models stay."},
+    "windows": {"windows": "ports set aside, sleep, features (with a restart), the deploys' folder, Tailscale."},
+}
+"""Stage -> side of the box -> what is taken back there."""
+
+
 @dataclass(frozen=True)
 class Undo:
     """What is asked for.

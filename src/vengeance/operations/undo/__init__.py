@@ -1,6 +1,7 @@
 """Operations that take back what the deploys did, by what they kept from before: see ``deploys/undo.py``."""
 
 from vengeance.operations.undo.asking import asked as asked
+from vengeance.operations.undo.asking import begins as begins
 from vengeance.operations.undo.asking import possible as possible
 from vengeance.operations.undo.inside import environment as environment
 from vengeance.operations.undo.inside import is_there as is_there

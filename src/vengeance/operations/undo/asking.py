@@ -12,6 +12,7 @@ from pyinfra.context import host
 from vengeance.box import undo as box
 from vengeance.facts.before import OnWindows
 from vengeance.facts.wsl import Installation
+from vengeance.operations import stage
 from vengeance.operations.refusal import refuse
 
 
@@ -24,6 +25,29 @@ def asked() -> box.Undo:
         return box.parse(host.data.get("stages"), host.data.get("delete"))
     except ValueError as error:
         raise OperationValueError(f"{error} Nothing is changed.") from None
+
+
+@operation()
+def begins(of: str, asked: box.Undo) -> Generator[PyinfraCommand, None, None]:
+    """
+    Wait for what the other hosts have to do before this line, and say what is taken back next.
+
+    + of: name of a stage
+    + asked: what is to be taken back
+
+    Call it for every host, outside of any ``if``; see ``stage.begins``.
+
+    **Example:**
+
+    .. code:: python
+
+        undo.begins(name="Undo: expose", of="expose", asked=asked)
+    """
+    for side, sentence in box.SENTENCES[of].items():
+        goes = side == "wsl" and asked.deletes("distro", "wsl")
+        if of in asked.stages and side in host.groups and not goes:
+            host.log_styled(f"Undo of {of}: {sentence}", fg="blue")
+    yield from stage.begins._inner()
 
 
 @operation()

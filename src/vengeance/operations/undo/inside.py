@@ -92,10 +92,11 @@ def environment(path: str, user: str) -> Generator[PyinfraCommand, None, None]:
     if entries.get(name, True):
         host.noop(f"no deploy has made {path}")
     else:
-        for folder in (path, f"{path}.cache"):
-            if host.get_fact(Directory, path=folder):
-                host.log(f"{folder}: (there) -> (removed)")
-                yield from files.directory._inner(path=folder, present=False)
+        there = [folder for folder in (path, f"{path}.cache") if host.get_fact(Directory, path=folder)]
+        for folder in there:
+            host.log(f"{folder}: (there) -> (removed)")
+        for folder in there:
+            yield from files.directory._inner(path=folder, present=False)
     yield from forgotten_inside([name] if name in entries else [])
 
 
@@ -145,10 +146,12 @@ def vllm_models(
     if not there:
         host.noop(f"there is no model in {hf_home}")
     elif not asked.deletes("models", "vllm"):
-        host.noop(f'the models in {hf_home} stay; --data "delete=models" deletes them')
+        host.log(f'the models in {hf_home} stay; --data "delete=models" deletes them')
+        host.noop("vLLM's models stay")
     else:
         for place in there:
             host.log(f"{place}: (there) -> (deleted)")
+        for place in there:
             yield from files.directory._inner(path=place, present=False)
 
 

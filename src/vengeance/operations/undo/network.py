@@ -16,6 +16,7 @@ from vengeance.facts.tailscale import Status
 from vengeance.facts.windows import FirewallRules, PortProxies, ReservedPorts
 from vengeance.operations.before import forgotten
 from vengeance.operations.refusal import refuse
+from vengeance.operations.tailscale import awaited_status
 from vengeance.powershell import Script
 
 _NAMES = {number: name for name, number in firewall.PROTOCOLS.items()}
@@ -51,12 +52,10 @@ def firewall_rules(rules: Iterable[str]) -> Generator[PyinfraCommand, None, None
         return
     for rule in ours:
         host.log(f"firewall rule {rule}: (there) -> (removed)")
+    back = [command for rule, text in removed.items() for command in _put_back(firewall.parse(rule, text))]
     if ours:
         yield Script("Remove-FirewallRule", {"rules": [*ours]})
-    for rule, text in removed.items():
-        was = firewall.parse(rule, text)
-        host.log(f"firewall rule {was.shown}: (removed) -> {firewall.shown(was)}")
-        yield from _put_back(was)
+    yield from back
     yield from forgotten(before.rule(rule) for rule in removed)
 
 
@@ -68,6 +67,7 @@ def _put_back(was: firewall.Rule) -> Generator[PyinfraCommand, None, None]:
             logger.warning,
         )
         return
+    host.log(f"firewall rule {was.shown}: (removed) -> {firewall.shown(was)}")
     yield Script(
         "Add-FirewallRule",
         {
@@ -94,13 +94,16 @@ def served_ports() -> Generator[PyinfraCommand, None, None]:
 
         undo.served_ports(name="Tailscale forwards what it did")
     """
-    entries, status = host.get_fact(OnWindows), host.get_fact(Status)
-    if entries is None or status is None:
+    entries = host.get_fact(OnWindows)
+    if entries is None:
         return  # it could not be read: pyinfra has said so and failed the host
     served = before.of_kind(entries, "serve")
     if not served:
         host.noop("no deploy has changed what Tailscale forwards")
         return
+    status = awaited_status()
+    if status is None:
+        return  # it could not be read: pyinfra has said so and failed the host
     now = {str(one["port"]): one["target"] for one in status["serve"]}
     wrong = {port: was for port, was in served.items() if now.get(port) != was}
     missing = tailnet.trouble(
@@ -114,10 +117,12 @@ def served_ports() -> Generator[PyinfraCommand, None, None]:
     if wrong and missing is not None and status["installed"]:
         yield refuse(missing)
         return
+    commands: list[PyinfraCommand] = []
     for port, was in wrong.items():
         host.log(f"Tailscale's port {port}: {now.get(port) or '(not forwarded)'} -> {was or '(not forwarded)'}")
         if status["installed"]:
-            yield from _serve(int(port), was)
+            commands += _serve(int(port), was)
+    yield from commands
     yield from forgotten(before.served(int(port)) for port in served)
 
 
@@ -151,20 +156,24 @@ def forwarded_ports() -> Generator[PyinfraCommand, None, None]:
         f"{one['listen_address']} {one['listen_port']}": f"{one['connect_address']}:{one['connect_port']}"
         for one in found["proxies"]
     }
+    commands: list[PyinfraCommand] = []
     for place, was in proxied.items():
         if now.get(place) != was:
             address, _, port = place.partition(" ")
             target, _, target_port = (was or "").rpartition(":")
             host.log(f"{address}:{port}: {now.get(place) or '(not forwarded)'} -> {was or '(not forwarded)'}")
-            yield Script(
-                "Set-PortProxy",
-                {
-                    "listen_address": address,
-                    "listen_port": int(port),
-                    "connect_address": target or None,
-                    "connect_port": int(target_port) if target_port else None,
-                },
+            commands.append(
+                Script(
+                    "Set-PortProxy",
+                    {
+                        "listen_address": address,
+                        "listen_port": int(port),
+                        "connect_address": target or None,
+                        "connect_port": int(target_port) if target_port else None,
+                    },
+                )
             )
+    yield from commands
     yield from forgotten(f"proxy {place}" for place in proxied)
 
 
@@ -187,10 +196,11 @@ def reserved_ports() -> Generator[PyinfraCommand, None, None]:
         host.noop("no deploy has set a port aside")
         return
     there = [(one["first"], one["last"]) for one in found["persistent"]]
-    for port in reserved:
-        if (int(port), int(port)) in there:
-            host.log(f"port {port}: set aside -> free for all")
-            yield Script("Set-ReservedPort", {"port": int(port), "present": False, "stop_winnat": False})
+    aside = [port for port in reserved if (int(port), int(port)) in there]
+    for port in aside:
+        host.log(f"port {port}: set aside -> free for all")
+    for port in aside:
+        yield Script("Set-ReservedPort", {"port": int(port), "present": False, "stop_winnat": False})
     yield from forgotten(before.reserved(int(port)) for port in reserved)
 
 

@@ -31,6 +31,7 @@ _UNINSTALL_SECONDS = 600
 # The copy of itself that an uninstaller goes on as removes the last files after its exit code is known.
 _GONE_WITHIN = 30.0
 _PARTS = ("blobs", "manifests")
+_OURS = [before.OLLAMA_PATH, before.OLLAMA]
 
 
 @operation()
@@ -51,6 +52,7 @@ def variables() -> Generator[PyinfraCommand, None, None]:
     if not kept:
         host.noop("no deploy has changed a variable")
         return
+    commands: list[PyinfraCommand] = []
     for level in LEVELS:
         wanted = before.of_kind(kept, level)
         changes = windows_environment.changes(values_of(there[level]), wanted)
@@ -59,16 +61,19 @@ def variables() -> Generator[PyinfraCommand, None, None]:
             host.log(f"{level} variable {name}: {' -> '.join(shown)}")
         if changes:
             after: dict[str, JSON] = {name: then for name, (_, then) in changes.items()}
-            yield Script("Set-Environment", {"level": level, "variables": after})
+            commands.append(Script("Set-Environment", {"level": level, "variables": after}))
+    yield from commands
     yield from forgotten(f"variable {name}" for name in kept)
 
 
 @operation()
-def ollama_models(asked: undo.Undo) -> Generator[PyinfraCommand, None, None]:
+def ollama_models(asked: undo.Undo, folder: str | None = None) -> Generator[PyinfraCommand, None, None]:
     """
     Delete Ollama's models, those that were pulled by hand too; only when they are named in what is asked for.
 
     + asked: what is to be taken back
+    + folder: that the deploys have Ollama keep models in (OLLAMA_MODELS), where no variable says so any more; None is
+      Ollama's own
 
     Nothing is deleted where Ollama was there before the first deploy. Call it before ``undo.variables``, which may take
     the folder's name away.
@@ -82,28 +87,33 @@ def ollama_models(asked: undo.Undo) -> Generator[PyinfraCommand, None, None]:
     entries, there = host.get_fact(OnWindows), host.get_fact(Environment)
     if entries is None or there is None:
         return  # it could not be read: pyinfra has said so and failed the host
-    named = {**values_of(there["machine"]), **values_of(there["user"])}.get("OLLAMA_MODELS")
-    storage = host.get_fact(facts.Storage, folder=named)
-    if storage is None:
-        return  # it could not be read: pyinfra has said so and failed the host
-    parts = [ntpath.join(storage["folder"], part) for part in _PARTS]
-    present = [part for part in parts if (found := host.get_fact(File, path=part)) is not None and found["exists"]]
+    named = {**values_of(there["machine"]), **values_of(there["user"])}.get("OLLAMA_MODELS", folder)
+    present = _models_in(named)
     if not present:
-        host.noop(f"there are no models in {storage['folder']}")
+        host.noop("there are no models of Ollama's")
     elif not asked.deletes("models", "ollama"):
-        host.noop(f'the models in {storage["folder"]} stay; --data "delete=models" deletes them')
+        host.log(f'the models in {ntpath.dirname(present[0])} stay; --data "delete=models" deletes them')
+        host.noop("Ollama's models stay")
     elif entries.get(before.OLLAMA, "") is not None:
         host.log(
-            f"the models in {storage['folder']} stay, as Ollama was there before the first deploy, or nobody knows: "
-            "ollama rm NAME deletes one",
+            f"the models in {ntpath.dirname(present[0])} stay, as Ollama was there before the first deploy, or nobody "
+            "knows: ollama rm NAME deletes one",
             logger.warning,
         )
         host.noop("Ollama's models are left alone")
     else:
-        yield from stop(boot_task())
         for part in present:
             host.log(f"{part}: (there) -> (deleted)")
+        yield from stop(boot_task())
+        for part in present:
             yield Script("Set-Directory", {"path": part, "present": False, "contents": True})
+
+
+def _models_in(folder: str | None) -> list[str]:
+    """Return what is there of Ollama's models: folders that hold nothing else, whatever lies beside them."""
+    storage = host.get_fact(facts.Storage, folder=folder)
+    parts = [] if storage is None else [ntpath.join(storage["folder"], part) for part in _PARTS]
+    return [part for part in parts if (found := host.get_fact(File, path=part)) is not None and found["exists"]]
 
 
 @operation()
@@ -146,15 +156,16 @@ def ollama_app(
 
 @operation()
 def ollama_uninstalled(
-    package: ollama_package.Kind = "setup", path: str | None = None
+    package: ollama_package.Kind = "setup", path: str | None = None, folder: str | None = None
 ) -> Generator[PyinfraCommand, None, None]:
     """
     Uninstall an Ollama that a deploy has installed; its models stay, and so does one that was there before.
 
     + package, path: as ``ollama.installed`` has them
+    + folder: as ``undo.ollama_models`` has it
 
     A silent uninstaller of Ollama leaves the models (ollama/ollama, app/ollama.iss), and the folder in the user's PATH,
-    which is taken out here.
+    which is taken out here. As long as there are models, it is kept that they came with a deploy.
 
     **Example:**
 
@@ -181,20 +192,19 @@ def ollama_uninstalled(
         )
     elif installed is not None:
         yield from _uninstall(package, archive, installed)
-        path_then, path_now = entries.get(before.OLLAMA_PATH), values_of(there["user"]).get("Path")
-        if path_now is not None:
-            back = undo.path_back(path_now, path_then or "", installed["folder"]) or None
-            if back != path_now:
-                host.log(f"user variable Path: without {installed['folder']} again")
-                yield Script("Set-Environment", {"level": "user", "variables": {"Path": back}})
-    yield from forgotten(name for name in (before.OLLAMA_PATH, before.OLLAMA) if name in entries)
+        path_then, path_now = entries.get(before.OLLAMA_PATH), values_of(there["user"]).get("Path", "")
+        back = undo.path_back(path_now, path_then or "", installed["folder"])
+        if back != path_now:
+            yield Script("Set-Environment", {"level": "user", "variables": {"Path": back or None}})
+    done = [before.OLLAMA_PATH] if entries[before.OLLAMA] is None and _models_in(folder) else _OURS
+    yield from forgotten(name for name in done if name in entries)
 
 
 def _uninstall(
     package: ollama_package.Kind, archive: str | None, installed: Package
 ) -> Generator[PyinfraCommand, None, None]:
     folder = installed["folder"]
-    host.log(f"Ollama: {installed['version']} -> (not installed)")
+    host.log(f"Ollama: {installed['version']} in {folder} -> (not installed, and not in the PATH of the user)")
     yield from stop(boot_task())
     if package == "zip":
         yield Script("Set-Directory", {"path": folder, "present": False, "contents": True})

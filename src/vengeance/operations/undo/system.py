@@ -50,10 +50,9 @@ def features(asked: undo.Undo) -> Generator[PyinfraCommand, None, None]:
         host.noop("there is no feature to switch off")
         return
     for feature, was in switched.items():
-        now = host.get_fact(Feature, feature=feature)
-        host.log(f"feature {feature}: {now} -> {was}")
-        if now is not None:
-            yield Script("Set-Feature", {"feature": feature, "present": False})
+        host.log(f"feature {feature}: {host.get_fact(Feature, feature=feature)} -> {was}")
+    for feature in switched:
+        yield Script("Set-Feature", {"feature": feature, "present": False})
     yield from forgotten(before.feature(each) for each in switched)
 
 

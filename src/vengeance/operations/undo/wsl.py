@@ -50,7 +50,8 @@ def distribution(asked: undo.Undo, distro: str, path: str) -> Generator[PyinfraC
     there = distro in [each["name"] for each in found["distributions"]]
     if there and not (asked.deletes("distro", "wsl") and undo.is_ours(entries, distro)):
         ours = undo.is_ours(entries, distro)
-        host.noop(f"{distro} stays, with its disk" + ('; --data "delete=distro" deletes it' if ours else ""))
+        host.log(f"{distro} stays, with its disk" + ('; --data "delete=distro" deletes it' if ours else ""))
+        host.noop(f"{distro} stays")
         return
     if not undo.is_ours(entries, distro):
         host.noop(f"there is no distribution {distro}")
@@ -133,7 +134,8 @@ def wsl_uninstalled(asked: undo.Undo, log: str) -> Generator[PyinfraCommand, Non
             logger.warning,
         )
     elif not undo.wsl_goes(entries, left, asked):
-        host.noop(f"WSL {found['version']} stays, as {', '.join(left)} runs on it")
+        host.log(f"WSL {found['version']} stays, as {', '.join(left)} runs on it")
+        host.noop("WSL stays")
         return
     elif found["version"] is not None:
         value = host.get_fact(RegistryValue, key=_PACKAGE, value_name="ProductCode")

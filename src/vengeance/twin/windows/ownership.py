@@ -48,8 +48,8 @@ class Ownership:
 
     def closed_for(self, path: str) -> str | None:
         """The account that a directory is closed for, None where it is open to users."""
-        if not self._windows.drive.is_directory(path):
-            self._memory["closed"].pop(path.lower(), None)
+        if not self._windows.drive.is_directory(path) and self._memory["closed"].pop(path.lower(), None) is not None:
+            self._windows.state.save()
         account: str | None = self._memory["closed"].get(path.lower())
         return account
 

@@ -46,6 +46,8 @@ def set_directory(run: Run, given: Given) -> FileChange:
                     f"'{path}' is not empty, so it stays: say contents to remove it with all that is in it."
                 )
             drive.remove_directory(path, run.cwd, tree=bool(given["contents"]))
+            # Its rights went with it.
+            run.windows.ownership.closed_for(path)
     except Win32Error as error:
         raise thrown("CreateDirectory" if given["present"] else "Delete", 2, error.dotnet) from error
     after = drive.is_directory(path, run.cwd)
