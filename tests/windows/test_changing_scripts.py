@@ -77,6 +77,18 @@ def test_a_registry_value_is_as_reg_shows_it_and_goes(
         machine.seen(f'reg delete "{key}" /f')
 
 
+def test_what_was_there_before_is_kept_once_and_forgotten(machine: Machine, client: WinRMClient) -> None:
+    key = r"HKLM\SOFTWARE\vengeance\Before"
+    try:
+        assert answer(client, "Set-Before", {"keep": {NAME: '{"a": 1}'}, "forget": []})["changed"] is True
+        assert answer(client, "Set-Before", {"keep": {NAME: "2"}, "forget": []})["changed"] is False
+        assert machine.registry(key, NAME) == ("REG_SZ", '{"a": 1}')
+        assert answer(client, "Get-Before", {})["entries"][NAME] == '{"a": 1}'
+    finally:
+        answer(client, "Set-Before", {"keep": {}, "forget": [NAME]})
+    assert machine.registry(key, NAME) is None
+
+
 def test_folders_and_files_come_are_closed_to_others_and_go(machine: Machine, client: WinRMClient) -> None:
     file = rf"{FOLDER}\inner\empty [1].txt"
     try:
@@ -130,6 +142,46 @@ def test_a_firewall_rule_is_seen_by_netsh_and_goes(machine: Machine, client: Win
         answer(client, "Remove-FirewallRule", {"rules": [NAME]})
     assert machine.seen(show).code == 1
     assert answer(client, "Remove-FirewallRule", {"rules": [NAME]})["changed"] is False
+
+
+def test_a_firewall_rule_that_was_removed_is_put_back_as_it_was(machine: Machine, client: WinRMClient) -> None:
+    given = {
+        "rule": NAME,
+        "title": NAME,
+        "action": "block",
+        "protocol": None,
+        "port": None,
+        "remote_addresses": [],
+        "program": r"C:\Windows\System32\ping.exe",
+        "profiles": ["public"],
+    }
+    show = f'netsh advfirewall firewall show rule name="{NAME}" verbose'
+    try:
+        twice(client, "Add-FirewallRule", given)
+        assert "ping.exe" in machine.seen(show).text.lower()
+    finally:
+        answer(client, "Remove-FirewallRule", {"rules": [NAME]})
+    assert machine.seen(show).code == 1
+
+
+def test_the_box_is_one_runs_alone_until_its_connection_is_gone(machine: Machine) -> None:
+    first, second = machine.client(), machine.client()
+
+    def taken(client: WinRMClient, owner: str) -> Any:
+        return answer(client, "Set-RunLock", {"owner": owner, "instead_of": 0, "stay": False})
+
+    try:
+        mine = taken(first, "first")["after"]
+        assert mine["owner"] == "first"
+        assert str(mine["pid"]) in machine.seen(f'tasklist /nh /fi "PID eq {mine["pid"]}"').text
+        assert taken(second, "second")["after"]["owner"] == "first"
+        assert answer(second, "Get-RunLock", {})["holder"] == mine
+        first.close()
+        eventually(lambda: answer(second, "Get-RunLock", {})["holder"] is None, "the end of the lock", 60, every=1)
+        assert taken(second, "second")["after"]["owner"] == "second"
+    finally:
+        first.close()
+        second.close()
 
 
 def test_a_forwarded_port_is_seen_by_netsh_and_goes(machine: Machine, client: WinRMClient) -> None:

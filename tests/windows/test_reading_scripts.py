@@ -14,6 +14,7 @@ from vengeance.winrm.client import WinRMClient
 HOSTS = r"C:\Windows\System32\drivers\etc\hosts"
 READING: dict[str, dict[str, Any]] = {
     "Get-Account": {},
+    "Get-Before": {},
     "Get-Boot": {},
     "Get-BootState": {},
     "Get-DirectoryAccess": {"path": r"%ProgramData%\vengeance"},
@@ -41,6 +42,7 @@ READING: dict[str, dict[str, Any]] = {
     "Get-Product": {"product": "there is no such product"},
     "Get-RegistryValue": {"key": r"HKLM\SOFTWARE\Microsoft\Windows NT\CurrentVersion", "value_name": "CurrentBuild"},
     "Get-ReservedPort": {},
+    "Get-RunLock": {},
     "Get-ServiceState": {"service": "WinRM"},
     "Get-Sha256": {"path": HOSTS},
     "Get-SystemClock": {},
