@@ -6,6 +6,7 @@ VENGEANCE_WINDOWS_HOST, _PORT, _USER, _PASSWORD, _SHA256, and what may be done t
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import json
 import os
@@ -106,6 +107,13 @@ class Machine:
         """What certutil prints of a file's SHA-256, in small letters; old versions part its bytes by spaces."""
         return self.seen(f'certutil -hashfile "{path}" SHA256').text.replace(" ", "").lower()
 
+    def processes(self) -> dict[int, str]:
+        """Process id -> image in small letters, as tasklist shows them."""
+        listed = self.seen("tasklist /fo csv /nh")
+        assert listed.code == 0, listed
+        rows = csv.reader(listed.text.splitlines())
+        return {int(row[1]): row[0].lower() for row in rows if len(row) > 1}
+
     def registry(self, key: str, value: str) -> tuple[str, str] | None:
         """Kind and data of a registry value, as reg.exe shows them; None where there is none."""
         said = self.seen(f'reg query "{key}" /v "{value}"')
@@ -114,12 +122,14 @@ class Machine:
         return None if found is None else (found[1], found[2])
 
 
-def answer(client: WinRMClient, name: str, parameters: Mapping[str, Any] | None = None) -> Any:
+def answer(
+    client: WinRMClient, name: str, parameters: Mapping[str, Any] | None = None, secret: str | None = None
+) -> Any:
     """Run a shipped script over WinRM and return its one JSON object; both ways are checked against the contract."""
     given = dict(parameters or {})
     if name in INPUT:
         check_type(given, INPUT[name])
-    said = client.powershell(load(name), json.dumps(given), timeout=300)
+    said = client.powershell(load(name), json.dumps(given), secret=secret, timeout=300)
     assert said.code == 0, said.stderr.decode(errors="replace") or said.stdout.decode(errors="replace")
     assert said.stderr == b""
     return check_type(json.loads(said.stdout), OUTPUT[name])

@@ -173,7 +173,7 @@ def test_the_box_is_one_runs_alone_until_its_connection_is_gone(machine: Machine
     try:
         mine = taken(first, "first")["after"]
         assert mine["owner"] == "first"
-        assert str(mine["pid"]) in machine.seen(f'tasklist /nh /fi "PID eq {mine["pid"]}"').text
+        assert mine["pid"] in machine.processes()
         assert taken(second, "second")["after"]["owner"] == "first"
         assert answer(second, "Get-RunLock", {})["holder"] == mine
         first.close()
@@ -253,22 +253,22 @@ def test_a_task_is_seen_by_schtasks_and_goes(machine: Machine, client: WinRMClie
         "enabled": True,
     }
     password = machine.password if logon == "password" else None
-    given = {"name": NAME, "definition": definition, "running": True, "renew": False, "password": password}
+    given = {"name": NAME, "definition": definition, "running": True, "renew": False}
     show = rf'schtasks /query /tn "\vengeance\{NAME}" /xml'
     try:
-        said = answer(client, "Set-Task", given)
+        said = answer(client, "Set-Task", given, password)
         assert (said["changed"], said["after"]["state"]) == (True, "running")
-        assert answer(client, "Set-Task", given)["changed"] is False
+        assert answer(client, "Set-Task", given, password)["changed"] is False
         shown = machine.seen(show)
         assert shown.code == 0
         for part in ("<BootTrigger", "<ExecutionTimeLimit>PT0S<", "<Priority>5<", "-n 600 127.0.0.1"):
             assert part in shown.text
         # It runs outside of our shell, with nobody signed in at the screen: that is what it is for.
-        eventually(lambda: "ping.exe" in machine.seen('tasklist /nh /fi "IMAGENAME eq ping.exe"').text.lower(), "ping")
+        eventually(lambda: "ping.exe" in machine.processes().values(), "the task's program", every=1)
     finally:
         answer(client, "Remove-Task", {"name": NAME})
     assert machine.seen(show).code != 0
-    assert "ping.exe" not in machine.seen('tasklist /nh /fi "IMAGENAME eq ping.exe"').text.lower()
+    assert "ping.exe" not in machine.processes().values()
 
 
 def test_sleep_is_switched_off_and_put_back(machine: Machine, client: WinRMClient) -> None:

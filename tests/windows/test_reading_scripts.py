@@ -111,9 +111,9 @@ def test_the_port_that_we_came_by_is_listened_on(machine: Machine, client: WinRM
 
 
 def test_processes_are_those_that_tasklist_shows(machine: Machine, client: WinRMClient) -> None:
-    listed = machine.seen('tasklist /fo csv /nh /fi "IMAGENAME eq csrss.exe"').text
     found = {one["pid"] for one in asked(client, "Get-ProcessList")["processes"]}
-    assert found == {int(pid) for pid in re.findall(r'^"csrss\.exe","(\d+)"', listed, re.MULTILINE | re.IGNORECASE)}
+    assert found == {pid for pid, image in machine.processes().items() if image == "csrss.exe"}
+    assert found
 
 
 def test_a_feature_is_in_the_state_that_dism_tells(machine: Machine, client: WinRMClient) -> None:

@@ -143,7 +143,7 @@ def test_a_file_arrives_whole_is_not_sent_twice_and_comes_back(
 @pytest.mark.usefixtures("interpreted")
 def test_a_closed_client_leaves_no_powershell_behind(machine: Machine) -> None:
     client = machine.client()
-    pid = client.powershell("$PID").stdout.decode().strip()
-    assert pid in machine.seen(f'tasklist /nh /fi "PID eq {pid}"').text
+    pid = int(client.powershell("$PID").stdout)
+    assert pid in machine.processes()
     client.close()
-    eventually(lambda: pid not in machine.seen(f'tasklist /nh /fi "PID eq {pid}"').text, "its end", 30, every=1)
+    eventually(lambda: pid not in machine.processes(), "its end", 30, every=1)
