@@ -33,13 +33,13 @@ NAMES = [str(path.relative_to(ROOT)) for path in PAGES]
 
 
 def without_fences(text: str) -> str:
-    return re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
+    return re.sub(r"^ *```.*?^ *```", "", text, flags=re.MULTILINE | re.DOTALL)
 
 
 def code(text: str) -> Iterator[str]:
     """Each piece of code of a page: lines of fences and of indented blocks, and what stands between backticks."""
-    for fence in re.findall(r"^```\w*\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
-        yield from fence.splitlines()
+    for fence in re.findall(r"^ *```\w*\n(.*?)^ *```", text, re.MULTILINE | re.DOTALL):
+        yield from (line.strip() for line in fence.splitlines())
     prose = without_fences(text)
     yield from re.findall(r"^ {4,}(\S.*)$", prose, re.MULTILINE)
     yield from (" ".join(each.split()) for each in re.findall(r"`([^`]+)`", prose))
