@@ -49,7 +49,7 @@ def test_it_does_what_the_page_says_and_a_second_run_changes_nothing(
     assert "VENGEANCE" in done.stdout + done.stderr
     drive = Path(distro.status()["folder"]) / "drive_c"
     assert (drive / "notes" / "deploy.py").read_text() == DEPLOY
-    inside = distro.distro_exec(["sh", "-c", "stat -c '%U %a' /home/ada/deploy.py; cat /home/ada/deploy.py"])
+    inside = distro.distro_exec(["sh", "-c", "stat -c '%U %a' /srv/ada/deploy.py; cat /srv/ada/deploy.py"])
     assert inside.stdout.decode() == f"ada 600\n{DEPLOY}"
     again = pyinfra.run("deploy.py", "--yes", "--json", inventory=inventory)
     assert again.returncode == 0, again.stderr
