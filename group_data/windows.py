@@ -147,6 +147,10 @@ ollama_models_prune = False
 # cut, or when the time is over, the next run joins it or goes on where it stopped.
 ollama_pull_timeout = 21600
 
+# Tokens per second that the smallest of the models above makes at least, for `python -m vengeance verify`, which calls
+# a box degraded that is slower. Default 60: on a processor alone 3b makes about 15, on this card far more than 100.
+ollama_lowest_tokens_per_second = 60
+
 # --- WSL and the distro --------------------------------------------------------------------------------------------
 
 # The version of WSL, pinned, from Microsoft's own releases and not from the Store, whose updates stop the distro.

@@ -19,7 +19,7 @@ from vengeance.twin.client import Twin
 PYPSRP: dict[str, dict[str, Any]] = {
     "ntlm, sealed": {"ssl": False, "auth": "ntlm", "encryption": "auto"},
     "negotiate, sealed": {"ssl": False, "auth": "negotiate", "encryption": "auto"},
-    "basic over https": {"ssl": True, "auth": "basic", "encryption": "never"},
+    "basic over https, where the box allows it": {"ssl": True, "auth": "basic", "encryption": "never"},
 }
 
 
@@ -28,6 +28,7 @@ PYPSRP: dict[str, dict[str, Any]] = {
 def test_pypsrp_gets_both_streams_and_the_exit_code_of_a_windows_command(twin: Twin, name: str) -> None:
     winrm, settings = twin.status()["winrm"], PYPSRP[name]
     port = winrm["https_port"] if settings["ssl"] else winrm["http_port"]
+    twin.limits(allow_basic=settings["auth"] == "basic")
     wsman = WSMan(
         "127.0.0.1", port=port, username=winrm["user"], password=winrm["password"], cert_validation=False, **settings
     )

@@ -39,9 +39,13 @@ def test_a_setting_has_a_comment_above_it(group: str, name: str) -> None:
     assert lines[number - 1].startswith("# ")
 
 
+def acceptance_texts() -> str:
+    return "\n".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "tests" / "box").glob("*.py")))
+
+
 @pytest.mark.parametrize(("group", "name"), settings())
-def test_a_setting_is_used_by_a_deploy(group: str, name: str) -> None:
-    assert f"host.data.{name}" in deploy_texts()
+def test_a_setting_is_used_by_a_deploy_or_by_the_acceptance_list(group: str, name: str) -> None:
+    assert f"host.data.{name}" in deploy_texts() or f'["{name}"]' in acceptance_texts()
 
 
 def test_what_the_deploys_use_is_a_setting() -> None:

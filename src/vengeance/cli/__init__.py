@@ -8,13 +8,13 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 
-from vengeance.cli import bootstrap, completion, doctor, exit_codes, key, mode, pins, twin, vram
+from vengeance.cli import bootstrap, completion, doctor, exit_codes, key, mode, pins, twin, verify, vram
 from vengeance.cli.parsers import Parser
 
 # In the order in which a person meets them.
 _GROUPS = {
     "Before a deploy, asking nothing of the box": (bootstrap, vram, pins),
-    "The box": (doctor, mode, key),
+    "The box": (doctor, mode, key, verify),
     "Without a box": (twin,),
     "Your shell": (completion,),
 }
@@ -28,6 +28,7 @@ Examples:
   python -m vengeance vram --profile qwen2.5-coder-32b    does it fit on the card?
   python -m vengeance doctor                              what is wrong with it, and what mends that
   python -m vengeance mode                                who has the card now
+  python -m vengeance verify                              is everything as it should be?
   python -m vengeance twin up --bare                      no box at hand: begin with a stand-in
   python -m vengeance COMMAND --help                      what a command does, and with which options
 

@@ -69,6 +69,7 @@ _WINDOWS: dict[str, Any] = {
     "ollama_models": list[dict[str, str | int | float | None]],
     "ollama_models_prune": bool,
     "ollama_pull_timeout": int,
+    "ollama_lowest_tokens_per_second": int | float,
     "wsl_version": str,
     "wsl_url": str,
     "wsl_sha256": str,
@@ -103,6 +104,7 @@ _WSL: dict[str, Any] = {
     "vllm_hf_token": Secret | None,
     "vllm_variables": dict[str, str],
     "vllm_start_timeout": int,
+    "vllm_lowest_tokens_per_second": int | float,
 }
 # How a person calls the simple kinds; for the others the checker's own words say where in the value it is.
 _KINDS: dict[object, str] = {

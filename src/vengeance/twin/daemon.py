@@ -102,7 +102,8 @@ class Daemon:
         self.others: dict[str, str] = dict(known.get("others", {}))
         self.faults = FaultPlan()
         self._taker: Listener | None = None
-        self.limits = Limits()
+        # As bootstrap/enable-winrm.ps1 leaves a box, and as Windows ships it.
+        self.limits = Limits(allow_basic=False)
         self.sources = fingerprint()
         self.log_file = folder / "requests.jsonl"
         self.log = RequestLog(self.log_file)
