@@ -85,17 +85,20 @@ def _taken(box: Box, number: int, what: str) -> Iterator[Finding]:
 def exposure(box: Box) -> Told:
     """Tailscale, what is forwarded, the firewall, and whether this machine gets through."""
     settings = box.settings
+    found: list[Finding | str] = []
     if settings["tailscale_wanted"] or settings["expose"] != "none":
-        yield from _tailscale(box)
+        found += _tailscale(box)
     if settings["expose"] == "serve":
-        yield from _served(box)
-    yield from _forwarded(box)
-    yield from _firewall(box)
+        found += _served(box)
+    found += [*_forwarded(box), *_firewall(box)]
+    yield from found
     if settings["expose"] != "none":
         open_ports = sorted(set(settings["exposed_ports"]) & ports_without_key([box.inside] if box.inside else []))
         if open_ports:
             yield finding("vllm-without-key", f"port {', '.join(map(str, open_ports))}, vllm_api_key is None")
-    yield from _from_here(box)
+    # What is broken there is why this machine would not get through.
+    if not any(isinstance(one, Finding) and one.severity == "broken" for one in found):
+        yield from _from_here(box)
 
 
 _STATES = {

@@ -49,11 +49,13 @@ def ollama(box: Box) -> Told:
         yield finding("ollama-half-installed", f"files are missing in {there['folder']}")
         return
     yield from _version(str(there["version"]), settings["ollama_version"])
-    yield from _variables(box)
+    variables = list(_variables(box))
+    yield from variables
     yield from _app(box)
     if start == "boot":
         yield from _task(box)
-    yield from _server(box)
+    # A registry that is wrong is mended first; until then what the server works with says nothing.
+    yield from _server(box, compared=not variables)
 
 
 def _version(version: str, pinned: str) -> Iterator[Finding]:
@@ -182,7 +184,7 @@ def _task(box: Box) -> Iterator[Finding]:
         yield finding("ollama-task-set-otherwise", "; ".join(wrong))
 
 
-def _server(box: Box) -> Told:
+def _server(box: Box, compared: bool) -> Told:
     settings = box.settings
     log = rf"{settings['work_folder']}\ollama\server.log"
     found = box.on_windows(facts.Server, boot_log=log)
@@ -216,7 +218,7 @@ def _server(box: Box) -> Told:
     if server["started_by"] != wanted or (wanted == "app" and server["session"] == 0):
         evidence = f"process {server['pid']} in session {server['session']} was started by {server['started_by']}"
         yield finding("ollama-started-otherwise", f"{evidence}, not by the {wanted}")
-    elif server["environment"] is not None:
+    elif compared and server["environment"] is not None:
         yield from _running(box, server["environment"])
     yield f"Ollama {answered} answers"
 

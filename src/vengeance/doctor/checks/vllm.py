@@ -119,10 +119,10 @@ def _server(box: Box, profile: Profile, told: UnitState) -> Iterator[Finding]:
     ask, inside = box.in_distro, box.inside
     found = ask(Server, profile=profile.name)
     hidden = _hidden(told) if inside["vllm_device"] == "cuda" else None
+    if told["drop_ins"]:
+        yield finding("unit-overridden", f"{profile.unit}: {', '.join(told['drop_ins'])}", unit=profile.unit)
     if hidden is not None:
         yield finding("gpu-hidden-from-unit", f"{profile.unit}: {hidden}", unit=profile.unit)
-    elif told["drop_ins"]:
-        yield finding("unit-overridden", f"{profile.unit}: {', '.join(told['drop_ins'])}", unit=profile.unit)
     if told["restart"] != "always":
         yield finding("unit-does-not-restart", f"{profile.unit} has Restart={told['restart']}", unit=profile.unit)
     if (found["environment_mode"], found["environment_owner"]) not in ((None, None), ("600", "root:root")):
