@@ -1,4 +1,4 @@
-"""The tests for a real Windows, tried on the twin: where nobody has run them, at least they are right about what they ask."""
+"""The tests for a real Windows, tried on the twin, so that what they ask is right before somebody runs them there."""
 
 from __future__ import annotations
 
