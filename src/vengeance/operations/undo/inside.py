@@ -29,9 +29,8 @@ from vengeance.operations.wsl.inside import FILE
 _FOLDERS = (FOLDER, "/var/lib/vllm", "/var/cache/vllm", CARD_CHECK.rsplit("/", 1)[0])
 _WITHOUT_OURS = """\
 cd -- "$1" || exit 1
-if [ -f token ] && [ "$(sha256sum < token | cut -d ' ' -f 1)" = "$(cat vengeance/token.sha256 2> /dev/null)" ]; then
-  rm -f -- token
-fi
+ours=$(cat vengeance/token.sha256 2> /dev/null)
+[ -f token ] && [ "$(printf %s "$(cat token)" | sha256sum | cut -d ' ' -f 1)" = "$ours" ] && rm -f -- token
 rm -f -- vengeance/token.sha256 vengeance/token.new
 """
 # An empty file has no lines, and a heredoc would add one.
