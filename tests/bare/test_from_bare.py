@@ -12,6 +12,7 @@ import pytest
 from tests.bare.conftest import Peer, changes, tail
 from tests.twin_deploys import Deploy, Finished
 from tests.waiting import eventually
+from vengeance.box.pins import pinned
 from vengeance.twin.client import Twin
 
 STAGES = ["preflight", "windows", "ollama", "wsl", "cuda", "vllm", "expose", "verify"]
@@ -20,7 +21,7 @@ DAY = 86_400
 
 def both_answer(peer: Peer) -> bool:
     """Whether Ollama's port and vLLM's answer another machine of the tailnet, which is no part of the box."""
-    return peer.version() == "0.34.1" and peer.health() == 200
+    return peer.version() == pinned("ollama") and peer.health() == 200
 
 
 def await_both(peer: Peer) -> None:

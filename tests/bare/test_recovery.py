@@ -12,6 +12,7 @@ import pytest
 
 from tests.bare.conftest import Peer, changes, tail
 from tests.twin_deploys import Deploy, Finished
+from vengeance.box.pins import pinned
 from vengeance.twin.client import Twin
 
 # A bare run has more requests than this; what lies behind its end is skipped by name.
@@ -41,7 +42,7 @@ def mended_by_running_again(deploy: Deploy, peer: Peer) -> None:
     last = deploy()
     assert last.returncode == 0, tail(last)
     assert changes(last) == 0, tail(last)
-    assert peer.version() == "0.34.1"
+    assert peer.version() == pinned("ollama")
     assert peer.health() == 200
     assert len(peer.models()) == 5
 

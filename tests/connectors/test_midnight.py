@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from vengeance.box.pins import pinned
 from vengeance.twin.client import Twin
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -43,7 +44,7 @@ def test_the_plan_says_of_every_change_what_was_and_what_will_be(bare: Twin) -> 
         "Fast Startup on -> sleeps never, does not hibernate, Fast Startup off",
         "port 11434: free for all -> set aside",
         "Windows will be restarted: what was changed takes effect with a restart",
-        "Ollama: (not installed) -> 0.34.1",
+        f"Ollama: (not installed) -> {pinned('ollama')}",
         "machine variable OLLAMA_HOST: (not set) -> '0.0.0.0:11434'",
         "model qwen2.5:3b: (not there) -> pulled (1.9 GB)",
         "firewall rule vengeance-ollama: (not there) -> allows port 11434 for 100.64.0.0/10",

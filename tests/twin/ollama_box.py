@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from tests.twin.windows_box import Box
 from tests.waiting import eventually
+from vengeance.box.pins import pinned
 from vengeance.twin.ollama import setup
 from vengeance.twin.windows.environment import Environment, block
 from vengeance.twin.windows.model import Child
@@ -48,7 +49,7 @@ class OllamaBox(Box):
         self.gpu = self.windows.gpu
         self.clock = self.windows.clock
         self.printed: list[bytes] = []
-        setup.unpack(self.windows, FOLDER, "0.34.1")
+        setup.unpack(self.windows, FOLDER, pinned("ollama"))
 
     # --- processes ---
 
@@ -79,7 +80,7 @@ class OllamaBox(Box):
         """What the servers printed."""
         return b"".join(self.printed).decode()
 
-    def install(self, version: str = "0.34.1", session: int = 0) -> int:
+    def install(self, version: str = pinned("ollama"), session: int = 0) -> int:
         """Run the installer as a work or a task does."""
         from vengeance.twin.ollama.package import setup_bytes
 

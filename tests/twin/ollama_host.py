@@ -13,13 +13,14 @@ import pytest
 from tests.twin.ollama_box import OllamaBox
 from tests.twin.works_box import WorksHost
 from tests.unit.operation_runs import Run
+from vengeance.box.pins import pinned
 from vengeance.operations import ollama, work
 from vengeance.operations.ollama import pulls, waiting
 from vengeance.operations.windows import installers
 from vengeance.operations.work import run_work
 from vengeance.twin.ollama import package
 
-VERSION = "0.34.1"
+VERSION = pinned("ollama")
 MACHINE = {"OLLAMA_HOST": "0.0.0.0:11434", "OLLAMA_CONTEXT_LENGTH": "4096"}
 USER = {"OLLAMA_KEEP_ALIVE": "5m"}
 MACHINE_KEY = r"HKLM\SYSTEM\CurrentControlSet\Control\Session Manager\Environment"

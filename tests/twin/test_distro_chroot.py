@@ -8,9 +8,10 @@ from dataclasses import replace
 import pytest
 
 from tests.twin.linux_side import NAME, SID, LinuxSide, linux_side, mounts_below, processes_with, until
+from vengeance.box.pins import pinned
 from vengeance.twin.distro.ladder import CHROOT
 
-KEYRING = "https://developer.download.nvidia.com/compute/cuda/repos/wsl-ubuntu/x86_64/cuda-keyring_1.1-1_all.deb"
+KEYRING = pinned("cuda-keyring", "url")
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +27,7 @@ def test_it_says_on_which_rung_it_stands_and_what_is_missing(linux: LinuxSide) -
 
 def test_apt_and_pip_work(linux: LinuxSide) -> None:
     done = linux.sh(
-        f"set -e; cd /tmp; wget -q {KEYRING}; dpkg -i cuda-keyring_1.1-1_all.deb; apt-get update -q\n"
+        f"set -e; cd /tmp; wget -q {KEYRING}; dpkg -i {KEYRING.rpartition('/')[2]}; apt-get update -q\n"
         "apt-get install -qy cuda-toolkit-12-4; /usr/local/cuda/bin/nvcc --version\n"
     )
     assert done.code == 0, done.stderr.decode()
@@ -67,7 +68,7 @@ def test_without_the_right_to_mount_apt_still_works() -> None:
         side.host.abilities = replace(side.host.abilities, mounts=False, overlay=False)
         side.service.register(SID, NAME, "C:\\Users\\Steam\\copy", 1000)
         done = side.sh(
-            f"set -e; cd /tmp; wget -q {KEYRING}; dpkg -i cuda-keyring_1.1-1_all.deb >/dev/null\n"
+            f"set -e; cd /tmp; wget -q {KEYRING}; dpkg -i {KEYRING.rpartition('/')[2]} >/dev/null\n"
             "apt-get update -q -o Dir::Etc::sourcelist=/dev/null >/dev/null\n"
             "apt-get install -qy cuda-nvcc-12-4 >/dev/null\n"
             "/usr/lib/wsl/lib/nvidia-smi -L; ls /usr/local/cuda-12.4/bin\n"

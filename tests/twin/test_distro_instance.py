@@ -17,12 +17,13 @@ from pathlib import Path
 import pytest
 
 from tests.twin.linux_side import NAME, SID, LinuxSide, forwarding, linux_side, mounts_below, until
+from vengeance.box.pins import pinned
 from vengeance.twin.distro.cgroups import cgroup2_tree
 from vengeance.twin.distro.errors import DistroError
 from vengeance.twin.distro.host import DistroHost, outside_prefix
 from vengeance.twin.distro.settings import DistroSettings
 
-KEYRING = "https://developer.download.nvidia.com/compute/cuda/repos/wsl-ubuntu/x86_64/cuda-keyring_1.1-1_all.deb"
+KEYRING = pinned("cuda-keyring", "url")
 # Where the distro shares this machine's network, another twin may have vLLM's usual port there.
 PORT = 18_180
 FLAGS = (
@@ -79,7 +80,7 @@ def test_what_would_reach_the_machine_itself_is_not_allowed(linux: LinuxSide) ->
 def test_a_real_toolkit_comes_from_the_vendors_own_address(linux: LinuxSide) -> None:
     linux.needs_the_vendor()
     done = linux.sh(
-        f"set -e; cd /tmp; wget -q {KEYRING}; dpkg -i cuda-keyring_1.1-1_all.deb; apt-get update -q\n"
+        f"set -e; cd /tmp; wget -q {KEYRING}; dpkg -i {KEYRING.rpartition('/')[2]}; apt-get update -q\n"
         "apt-get install -qy cuda-toolkit-12-4; /usr/local/cuda/bin/nvcc --version\n"
     )
     assert done.code == 0, done.stderr.decode()

@@ -12,6 +12,7 @@ import openai
 import pytest
 
 from tests.twin.ollama_box import SMALL, OllamaBox
+from vengeance.box.pins import pinned
 
 EMBEDDER = "all-minilm"
 
@@ -44,7 +45,7 @@ def test_the_root_says_that_it_runs(box: OllamaBox) -> None:
 
 def test_the_version_is_that_of_the_program(box: OllamaBox) -> None:
     answer = box.ask("GET", "/api/version")
-    assert answer.json == {"version": "0.34.1"}
+    assert answer.json == {"version": pinned("ollama")}
     assert answer.headers["content-type"] == "application/json; charset=utf-8"
 
 
@@ -244,7 +245,7 @@ def test_the_command_line_tool_asks_the_server(box: OllamaBox) -> None:
     listed = box.run("C:\\Ollama\\ollama.exe list").out.splitlines()
     assert listed[0].split() == ["NAME", "ID", "SIZE", "MODIFIED"]
     assert any(line.startswith(SMALL) for line in listed)
-    assert box.run("C:\\Ollama\\ollama.exe --version").out == "ollama version is 0.34.1\n"
+    assert box.run("C:\\Ollama\\ollama.exe --version").out == f"ollama version is {pinned('ollama')}\n"
     box.load()
     assert "100% GPU" in box.run("C:\\Ollama\\ollama.exe ps").out
     assert box.run(f"C:\\Ollama\\ollama.exe stop {SMALL}").code == 0

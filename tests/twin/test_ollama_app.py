@@ -11,6 +11,7 @@ import pytest
 
 from tests.twin.ollama_box import APP_FOLDER, DATA, FOLDER, STARTUP, OllamaBox
 from tests.waiting import eventually
+from vengeance.box.pins import pinned
 from vengeance.twin.ollama.package import APP_ID
 from vengeance.twin.process import ProcessOutput, Start
 from vengeance.twin.windows.environment import block
@@ -83,15 +84,15 @@ def test_a_silent_installation_starts_the_tray_app_in_the_installers_session(box
     app = box.processes(APP)[0]
     assert (app.session, server.session) == (0, 0)
     assert server.parent == app.pid
-    assert installed_version(box) == "0.34.1"
+    assert installed_version(box) == pinned("ollama")
     assert APP_FOLDER.lower() in box.windows.registry.text(f"{user_key(box)}\\Environment", "Path").lower()
-    assert box.ask("GET", "/api/version").json == {"version": "0.34.1"}
+    assert box.ask("GET", "/api/version").json == {"version": pinned("ollama")}
 
 
 def test_the_installer_goes_where_it_is_told_and_stays_there(box: OllamaBox) -> None:
     from vengeance.twin.ollama.package import setup_bytes
 
-    box.windows.drive.write("C:\\OllamaSetup.exe", setup_bytes("0.34.1"))
+    box.windows.drive.write("C:\\OllamaSetup.exe", setup_bytes(pinned("ollama")))
     box.windows.launch('"C:\\OllamaSetup.exe" /VERYSILENT /DIR="C:\\Tools\\Ollama"', user="Steam").wait(30)
     assert (box.drive_c / "Tools/Ollama/ollama.exe").is_file()
     assert box.install("0.35.0") == 0
@@ -102,7 +103,7 @@ def test_the_installer_goes_where_it_is_told_and_stays_there(box: OllamaBox) -> 
 def test_what_an_installer_in_a_winrm_shell_starts_ends_with_the_shell(box: OllamaBox) -> None:
     from vengeance.twin.ollama.package import setup_bytes
 
-    box.windows.drive.write("C:\\OllamaSetup.exe", setup_bytes("0.34.1"))
+    box.windows.drive.write("C:\\OllamaSetup.exe", setup_bytes(pinned("ollama")))
     output = ProcessOutput()
     shell = box.windows.start(Start("C:\\OllamaSetup.exe /VERYSILENT & ping -t 127.0.0.1"), output)
     box.await_server()
@@ -336,7 +337,7 @@ def test_the_app_refuses_to_serve_and_tells_its_version(box: OllamaBox) -> None:
     install_without_app(box)
     served = box.run(f'"{APP_FOLDER}\\ollama app.exe" serve')
     assert (served.code, served.err) == (1, "serve command not supported, use ollama\n")
-    assert box.run(f'"{APP_FOLDER}\\ollama app.exe" --version').out == "0.34.1\n"
+    assert box.run(f'"{APP_FOLDER}\\ollama app.exe" --version').out == f"{pinned('ollama')}\n"
 
 
 def test_an_update_is_fetched_in_the_background_and_installed_at_the_next_logon(box: OllamaBox) -> None:
@@ -346,7 +347,7 @@ def test_an_update_is_fetched_in_the_background_and_installed_at_the_next_logon(
     box.await_server()
     staged = f"{DATA}\\updates_v2\\0.35.0\\OllamaSetup.exe"
     pass_time(box, lambda: box.windows.drive.is_file(staged), "the download")
-    assert installed_version(box) == "0.34.1"
+    assert installed_version(box) == pinned("ollama")
     box.windows.sessions.logoff("Steam")
     eventually(lambda: not box.processes(APP), "the app's end")
     box.windows.sessions.logon("Steam")
@@ -362,7 +363,7 @@ def test_an_app_that_runs_on_looks_for_an_update_each_hour(box: OllamaBox) -> No
     box.ollama.offer("0.35.0")
     box.clock.advance(3600)
     assert box.windows.drive.is_file(f"{DATA}\\updates_v2\\0.35.0\\OllamaSetup.exe")
-    assert box.ask("GET", "/api/version").json == {"version": "0.34.1"}
+    assert box.ask("GET", "/api/version").json == {"version": pinned("ollama")}
 
 
 def test_without_automatic_updates_nothing_is_fetched_nor_installed(box: OllamaBox) -> None:
@@ -385,7 +386,7 @@ def test_a_staged_update_waits_where_automatic_updates_are_off(box: OllamaBox) -
     change(box, "auto_update_enabled", 0)
     box.windows.sessions.logon("Steam")
     box.await_server()
-    assert installed_version(box) == "0.34.1"
+    assert installed_version(box) == pinned("ollama")
     assert "auto-update disabled, skipping automatic upgrade at startup" in app_log(box)
 
 

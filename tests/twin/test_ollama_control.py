@@ -12,6 +12,7 @@ import pytest
 
 from tests.twin.ollama_box import APP_FOLDER, SMALL, STARTUP
 from tests.waiting import eventually
+from vengeance.box.pins import pinned
 from vengeance.twin.__main__ import main, parse_faults, parse_settings
 from vengeance.twin.client import Twin, TwinError
 from vengeance.twin.ollama import package
@@ -28,7 +29,7 @@ def twin(twin_home: Path) -> Iterator[Twin]:
     """A bare twin on whose desktop Ollama runs, as if a person had installed it."""
     twin = Twin("ollama")
     twin.up(distro=False, bare=True)
-    for name, data in package.setup_files("0.34.1", APP_FOLDER).items():
+    for name, data in package.setup_files(pinned("ollama"), APP_FOLDER).items():
         place(twin, f"{APP_FOLDER}\\{name}", data)
     place(twin, f"{STARTUP}\\Ollama.lnk", package.link_bytes(f"{APP_FOLDER}\\{package.APP}"))
     # A person has it in the Path of the account; here the machine's does, which is there on a bare box too.

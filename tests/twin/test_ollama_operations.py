@@ -12,6 +12,7 @@ from tests.twin.ollama_box import APP_FOLDER, SMALL, STARTUP
 from tests.twin.ollama_host import MACHINE, TINY, VERSION, OllamaHost, quick
 from tests.waiting import eventually
 from vengeance.box.downloads import Transfer
+from vengeance.box.pins import pinned
 from vengeance.facts import ollama as facts
 from vengeance.operations import ollama
 from vengeance.operations.ollama import pulls
@@ -76,7 +77,7 @@ def test_the_log_of_the_server_before_is_kept(box: OllamaHost) -> None:
 def test_another_version_is_installed_over_the_one_that_runs(box: OllamaHost) -> None:
     box.stage()
     assert box.install("0.35.0")
-    assert "Ollama: 0.34.1 -> 0.35.0" in box.text
+    assert f"Ollama: {pinned('ollama')} -> 0.35.0" in box.text
     assert not box.there.processes("ollama.exe")
     assert box.restart(version="0.35.0")
     assert box.there.ask("GET", "/api/version").json == {"version": "0.35.0"}
