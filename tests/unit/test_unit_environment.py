@@ -62,6 +62,7 @@ def test_a_line_that_is_no_setting_is_refused() -> None:
 def test_each_setting_becomes_a_property() -> None:
     words = unit_environment.run_arguments([("User", "steam"), ("DeviceAllow", "")])
     assert words[0] == "systemd-run"
+    assert "--property=UnsetEnvironment=VLLM_API_KEY" in words
     assert words[-2:] == ["--property=User=steam", "--property=DeviceAllow="]
 
 

@@ -22,6 +22,7 @@ DTYPES = ("float16", "bfloat16", "float32")
 _SCALE_BITS = 16
 # Keys that stand in the config.json of a mixture of experts: transformers' Mixtral, Qwen2-MoE, DeepSeek, GPT-OSS.
 _EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_intermediate_size")
+_LARGEST_FACTOR = 1e6
 _FLOATING_8_BITS = ("fp8", "fbgemm_fp8")
 
 
@@ -104,7 +105,7 @@ def parse(text: str) -> ModelConfig:
     """Read the text of a ``config.json``. Raises ValueError as ``read`` does."""
     try:
         values = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"This config.json is no JSON: {error}.") from None
     if not isinstance(values, dict):
         raise ValueError(f"A config.json is a JSON object, not {_short(values)}.")
@@ -200,6 +201,8 @@ def _longest(values: Mapping[str, Any]) -> int | None:
     # vllm/config/model.py, _get_and_verify_max_len: these two kinds have the factor in max_position_embeddings already.
     if kind in (None, "default", "mrope", "llama3", "longrope", "su") or not isinstance(factor, int | float):
         return longest
+    if not 0 < factor < _LARGEST_FACTOR:
+        raise ValueError(f"factor of a config.json's rope_scaling is a number of times, not {_short(factor)}.")
     if kind == "yarn" and isinstance(scaling.get("original_max_position_embeddings"), int):
         longest = _count(scaling, "original_max_position_embeddings")
     return int(longest * factor)
@@ -209,7 +212,8 @@ def _unplannable(values: Mapping[str, Any]) -> str | None:
     inner = values["text_config"] if isinstance(values.get("text_config"), Mapping) else values
     if inner.get("kv_lora_rank") is not None:
         return "it compresses its KV cache (multi-head latent attention, kv_lora_rank)"
-    if any(kind != "full_attention" for kind in inner.get("layer_types") or []):
+    kinds = inner.get("layer_types")
+    if kinds and not (isinstance(kinds, list) and all(kind == "full_attention" for kind in kinds)):
         return "its layers are not all of one kind (layer_types)"
     if inner.get("sliding_window") and inner.get("use_sliding_window", True):
         return f"its attention looks back {inner['sliding_window']} tokens only (sliding_window)"
@@ -344,9 +348,9 @@ def total_size(index: str) -> int:
     """
     try:
         size = json.loads(index)["metadata"]["total_size"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, RecursionError, KeyError, TypeError):
         raise ValueError("This model.safetensors.index.json has no metadata.total_size.") from None
-    if isinstance(size, bool) or not isinstance(size, int | float) or size < 1:
+    if isinstance(size, bool) or not isinstance(size, int | float) or not 1 <= size < 2**63:
         raise ValueError(f"total_size of a model.safetensors.index.json is a number of bytes, not {_short(size)}.")
     return int(size)
 

@@ -58,8 +58,9 @@ def address(value: str) -> Address:
     rest = rest.partition("/")[0]
     match = re.fullmatch(r"(\[[^\]]*\]|[^:]*):([^:]*)", rest)
     host = match[1] if match else rest or LOOPBACK
-    if match and match[2].isdecimal() and int(match[2]) < 65536:
-        port = int(match[2])
+    digits = re.fullmatch(r"0*([0-9]{1,5})", match[2]) if match else None
+    if digits and int(digits[1]) < 65536:
+        port = int(digits[1])
     return Address(scheme, host.strip("[]"), port)
 
 

@@ -63,9 +63,13 @@ def _joined(text: str) -> Iterable[str]:
 
 
 def run_arguments(found: Iterable[Setting]) -> list[str]:
-    """Return the arguments that have ``systemd-run`` start a program with these settings and wait for its output."""
+    """Return the arguments that have ``systemd-run`` start a program with these settings and wait for its output.
+
+    The server's key stands in its EnvironmentFile, and no other program needs it.
+    """
     options = ["--wait", "--pipe", "--collect", "--service-type=exec", "--property=TimeoutStopSec=10"]
-    return ["systemd-run", *options, *(f"--property={name}={value}" for name, value in found)]
+    unset = "--property=UnsetEnvironment=VLLM_API_KEY"
+    return ["systemd-run", *options, unset, *(f"--property={name}={value}" for name, value in found)]
 
 
 # https://www.freedesktop.org/software/systemd/man/latest/systemd.exec.html#Process%20Exit%20Codes

@@ -6,5 +6,5 @@ import re
 
 
 def numbers(version: str) -> tuple[int, ...]:
-    """Return the numbers of a version: ``(0, 34, 1)`` for ``0.34.1``."""
-    return tuple(int(part) for part in re.findall(r"\d+", version))
+    """Return the numbers of a version: ``(0, 34, 1)`` for ``0.34.1``; digits without an end are no number."""
+    return tuple(int(part) for part in re.findall(r"(?<!\d)\d{1,18}(?!\d)", version))

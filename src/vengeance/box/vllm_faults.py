@@ -85,7 +85,9 @@ class _Rule:
 
 
 def _rule(name: str, pattern: str, mend: str | Mend, weak: bool = False) -> _Rule:
-    return _Rule(name, re.compile(pattern), (lambda match, settings: mend) if isinstance(mend, str) else mend, weak)
+    # Without it each rule would take the square of a line's length, and a line can hold a whole prompt.
+    begun = re.compile(pattern.removeprefix(".*"))
+    return _Rule(name, begun, (lambda match, settings: mend) if isinstance(mend, str) else mend, weak)
 
 
 def _floor(number: float) -> float:
@@ -525,8 +527,9 @@ def _matches(log: str, settings: Settings) -> Iterator[tuple[bool, int, Fault]]:
     for rule in _RULES:
         match = rule.pattern.search(log)
         if match is not None:
-            fault = Fault(rule.name, _cleaned(match[0]), rule.mend(match, settings))
-            found.append((rule.weak, match.start(), fault))
+            begin = log.rfind("\n", 0, match.start()) + 1
+            fault = Fault(rule.name, _cleaned(log[begin : match.end()]), rule.mend(match, settings))
+            found.append((rule.weak, begin, fault))
     yield from sorted(found, key=lambda each: each[1])
 
 

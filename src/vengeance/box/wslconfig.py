@@ -49,6 +49,8 @@ def _text(value: Value) -> str:
         raise ValueError(f"is a text, not {value!r}")
     if any(ord(letter) < 32 for letter in value):
         raise ValueError(f"is one line, not {value!r}")
+    if value != value.strip().strip('"'):
+        raise ValueError(f"is a text without blanks or quotes around it, which WSL would take away, not {value!r}")
     return value
 
 
@@ -239,7 +241,7 @@ def parse(text: str) -> dict[str, dict[str, str]]:
     """
     found: dict[str, dict[str, str]] = {}
     section = ""
-    for raw in text.lstrip("\ufeff").splitlines():
+    for raw in text.lstrip("\ufeff").split("\n"):
         line = raw.strip()
         if line.startswith(("#", ";")) or not line:
             continue
@@ -291,7 +293,7 @@ def timeouts(text: str | None) -> Timeouts:
 
 
 def _timeout(text: str | None, default: int | None) -> int | None:
-    if text is None or not re.fullmatch(r"-?\d+", text):
+    if text is None or not re.fullmatch(r"-?\d{1,10}", text):
         return default
     return None if int(text) < 0 else int(text)
 
@@ -308,7 +310,9 @@ class Machine:
 def parse_machine(output: list[str]) -> Machine | None:
     """Read /proc/meminfo with /proc/cpuinfo behind it; None where they are not."""
     sizes = {
-        match[1]: int(match[2]) * 1024 for line in output if (match := re.fullmatch(r"(\w+):\s+(\d+) kB", line.strip()))
+        match[1]: int(match[2]) * 1024
+        for line in output
+        if (match := re.fullmatch(r"(\w+):\s+(\d{1,18}) kB", line.strip()))
     }
     processors = sum(bool(re.match(r"processor\s*:", line)) for line in output)
     if "MemTotal" not in sizes or "SwapTotal" not in sizes or not processors:
