@@ -34,9 +34,12 @@ class Run:
 
 
 @contextmanager
-def no_connection(facts: Facts, run: Run, stage: StateStage = StateStage.Execute) -> Iterator[State]:
-    """A state with one host, which answers facts from ``facts``."""
-    state = State(Inventory((["somewhere"], {})), Config())  # type: ignore[no-untyped-call]
+def no_connection(
+    facts: Facts, run: Run, stage: StateStage = StateStage.Execute, side: str | None = None
+) -> Iterator[State]:
+    """A state with one host, which answers facts from ``facts``; ``side`` is the group that it is in."""
+    groups: dict[str, Any] = {} if side is None else {side: (["somewhere"], {})}
+    state = State(Inventory((["somewhere"], {}), **groups), Config())  # type: ignore[no-untyped-call]
     state.current_stage = stage
     host = state.inventory.get_host("somewhere")
 
@@ -56,9 +59,14 @@ def no_connection(facts: Facts, run: Run, stage: StateStage = StateStage.Execute
         yield state
 
 
-def run_operation(operation: Any, facts: Facts, stage: StateStage = StateStage.Execute, **arguments: Any) -> Run:
-    """Run an operation to its end on the given facts, as if all its commands succeeded."""
+def run_operation(
+    operation: Any, facts: Facts, stage: StateStage = StateStage.Execute, side: str | None = None, **arguments: Any
+) -> Run:
+    """Run an operation to its end on the given facts, as if all its commands succeeded.
+
+    + side: ``windows`` or ``wsl``, the group that the host is in; None is a host of some other project
+    """
     run = Run()
-    with no_connection(facts, run, stage):
+    with no_connection(facts, run, stage, side):
         run.commands.extend(operation._inner(**arguments))
     return run

@@ -1,4 +1,4 @@
-# Ends one task in the folder \vengeance of Task Scheduler, with what it has started, and removes it.
+# Ends one task in the folder \vengeance of Task Scheduler, with what it has started, and removes it, and an empty folder.
 #
 # in:   {"name": "wsl keepalive"}
 # out:  {"changed": true, "before": {"definition": {...}, "state": "running", "registered": "...",
@@ -7,6 +7,7 @@
 #
 # DeleteTask leaves a program that runs; Stop ends the program of the task alone and leaves what that has started.
 # https://learn.microsoft.com/windows/win32/taskschd/taskfolder-deletetask
+# https://learn.microsoft.com/windows/win32/taskschd/taskfolder-deletefolder
 # https://learn.microsoft.com/windows/win32/api/taskschd/nf-taskschd-irunningtask-get_enginepid
 param([string] $InputJson)
 $ErrorActionPreference = 'Stop'
@@ -169,7 +170,12 @@ $task = Find-Task $wanted.name
 if ($null -ne $task) {
     $answer.before = Get-Task $task
     if ($task.State -eq 4) { Stop-Tree $task @(Get-Tree $task) }
-    $null = $service.GetFolder('\vengeance').DeleteTask($task.Name, 0)
+    $folder = $service.GetFolder('\vengeance')
+    $null = $folder.DeleteTask($task.Name, 0)
+    # An empty folder is no use to anybody; the next task makes it anew.
+    if ($folder.GetTasks(1).Count -eq 0 -and $folder.GetFolders(0).Count -eq 0) {
+        $null = $service.GetFolder('\').DeleteFolder('vengeance', 0)
+    }
     $answer.changed = $true
 }
 ConvertTo-Json -InputObject $answer -Compress -Depth 4

@@ -76,4 +76,6 @@ def possible(asked: box.Undo, distros: Sequence[str]) -> Generator[PyinfraComman
                 f"deleted here. Leave distro out of delete; to delete it by hand: wsl.exe --unregister {foreign[0]}"
             )
             return
-    host.noop(f"{len(entries)} things of Windows are kept as they were before the first deploy")
+    if not entries:
+        host.log("nothing of Windows is kept from before the first deploy: only what bears the deploys' names goes")
+    host.noop(f"{len(entries)} things of Windows are kept from before the first deploy")

@@ -150,8 +150,8 @@ def vllm_models(
     else:
         for place in there:
             host.log(f"{place}: (there) -> (deleted)")
-        for place in there:
-            yield from files.directory._inner(path=place, present=False)
+        locks = [f"{hf_home}/vengeance/{each}.lock" for each in folders]
+        yield StringCommand("rm -rf --", *(QuoteString(place) for place in (*there, *locks)))
 
 
 @operation()
