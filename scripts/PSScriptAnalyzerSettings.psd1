@@ -10,7 +10,9 @@
         # Functions here are parts of one script, not commands that somebody calls with -WhatIf: a plan is made by pyinfra.
         'PSUseShouldProcessForStateChangingFunctions',
         # Get-Seconds gives seconds.
-        'PSUseSingularNouns'
+        'PSUseSingularNouns',
+        # Every script takes -InputJson, also one that needs nothing.
+        'PSReviewUnusedParameter'
     )
 
     Rules = @{

@@ -70,6 +70,6 @@ $answer = [ordered] @{
     exists = $exists
     account = [string] $identity.Name
     closed = $closed
-    foreign = @($foreign)
+    foreign = $foreign.ToArray()
 }
 ConvertTo-Json -InputObject $answer -Compress -Depth 4

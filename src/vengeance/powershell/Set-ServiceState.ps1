@@ -7,14 +7,15 @@
 # Stopping stops those that depend on it. It waits 60 seconds at most for the service to be where it should be.
 # https://learn.microsoft.com/windows/win32/cimwin32prov/win32-service
 # https://learn.microsoft.com/powershell/module/microsoft.powershell.management/set-service
-# Set-Service of 5.1 does not know the delayed start, which is a value beside Start:
+# Set-Service of 5.1 does not know the delayed start; sc.exe does, and tells the service manager:
+# https://learn.microsoft.com/windows-server/administration/windows-commands/sc-config
 # https://learn.microsoft.com/windows/win32/api/winsvc/ns-winsvc-service_delayed_auto_start_info
 param([string] $InputJson)
 $ErrorActionPreference = 'Stop'
 
 $wanted = ConvertFrom-Json -InputObject $InputJson
 $name = [string] $wanted.service
-$types = @{ auto = 'Automatic'; delayed = 'Automatic'; manual = 'Manual'; disabled = 'Disabled' }
+$types = @{ auto = 'auto'; delayed = 'delayed-auto'; manual = 'demand'; disabled = 'disabled' }
 
 function Get-State {
     $found = @(Get-CimInstance -ClassName Win32_Service | Where-Object { $_.Name -eq $name })
@@ -29,11 +30,9 @@ $changed = $false
 if ($null -ne $wanted.start -and $wanted.start -ne $before.start) {
     $type = $types[[string] $wanted.start]
     if ($null -eq $type) { throw "A service starts auto, delayed, manual or disabled, not '$($wanted.start)'." }
-    Set-Service -Name $name -StartupType $type
-    $machine = [Microsoft.Win32.RegistryKey]::OpenBaseKey('LocalMachine', 'Registry64')
-    $key = $machine.OpenSubKey("SYSTEM\CurrentControlSet\Services\$name", $true)
-    $key.SetValue('DelayedAutostart', [int] ($wanted.start -eq 'delayed'), 'DWord')
-    $key.Dispose()
+    # The blank between "start=" and its value is part of its grammar: they are two arguments.
+    [void] (& "$env:SystemRoot\System32\sc.exe" 'config' $name 'start=' $type)
+    if ($LASTEXITCODE -ne 0) { throw "sc.exe config $name start= $type ended with $LASTEXITCODE." }
     $changed = $true
 }
 if ($null -ne $wanted.running) {
