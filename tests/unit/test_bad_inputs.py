@@ -17,6 +17,7 @@ from pyinfra.api.exceptions import OperationValueError
 from tests.unit.operation_runs import Run, no_connection, run_operation
 from tests.unit.test_settings import DATA
 from vengeance.box import preflight
+from vengeance.box.pins import pinned
 from vengeance.facts import ollama as facts
 from vengeance.operations import ollama, settings, tailscale, windows, wsl
 from vengeance.secret import Secret
@@ -90,7 +91,7 @@ SETTINGS: list[tuple[dict[str, object], str]] = [
     # Ollama
     ({"ollama_version": "v0.34.1"}, "ollama_version: 'v0.34.1' is no version: it is three numbers"),
     ({"ollama_version": "0.13.5"}, "ollama_version: 0.13.5 is older than 0.23.3"),
-    ({"ollama_version": "0.35.0"}, "ollama_sha256: this is the hash for ollama_version = '0.34.1'"),
+    ({"ollama_version": "9.9.9"}, f"ollama_sha256: this is the hash for ollama_version = '{pinned('ollama')}'"),
     ({"ollama_sha256": A_HASH[1:]}, "64 hex digits, as `Get-FileHash FILE` prints them, and this has 63."),
     ({"ollama_sha256": "d41d8cd98f00b204e9800998ecf8427e"}, "is an MD5; the SHA-256 of the file has 64 hex digits"),
     ({"ollama_sha256": f"sha256:{A_HASH}"}, "is a SHA-256 with something around it: write the 64 hex digits alone"),
@@ -127,7 +128,7 @@ SETTINGS: list[tuple[dict[str, object], str]] = [
     ({"ollama_pull_timeout": 0}, "ollama_pull_timeout: it is a number of seconds from 60 to 604800, not 0."),
     # WSL and the distro
     ({"wsl_version": "2.0.0"}, "wsl_version: 2.0.0 is older than 2.5.9, the first that can keep a distro running"),
-    ({"wsl_version": "2.7.12"}, "wsl_url: it is the address of 2.7.11, and wsl_version is 2.7.12."),
+    ({"wsl_version": "9.9.9"}, f"wsl_url: it is the address of {pinned('wsl')}, and wsl_version is 9.9.9."),
     ({"wsl_product_code": "497CB23D-8747-4047-A079-DD98E0EDFC18"}, "is no product code: it is as {497CB23D"),
     (changed("wslconfig", "wsl2", memory=24), "[wsl2] memory in .wslconfig: '24' is 24 bytes"),
     (changed("wslconfig", "wsl2", memory="24 GB"), "no size that WSL reads: write '24GB'"),

@@ -19,6 +19,7 @@ from vengeance.verify import inventory
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = pins.FILE.read_text(encoding="utf-8")
 PINS = pins.shipped()
+OLLAMA, WSL, PIP = (PINS[name].version for name in ("ollama", "wsl", "pip"))
 DATA = inventory.group_data(ROOT / "group_data")
 FLAT = {name: value for group in DATA.values() for name, value in group.items()}
 # What is known of one version stays true of it when another one is pinned; the rest of src/ says what is pinned.
@@ -135,11 +136,12 @@ def test_renovate_finds_each_pin_that_has_a_comment_for_it() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "sentence"),
     [
-        ('version = "0.34.1"', 'version = "0.35.0"', "ollama is from .*0.34.1, and the version is 0.35.0: put the new"),
-        ('version = "2.7.11"', 'version = "2.7.1"', "the sha256 of wsl is from .*2.7.11, and the version is 2.7.1:"),
-        ('sha256 = "a92986', 'sha256 = "g92986', "sha256 of ollama: .* is no SHA-256"),
-        ('version = "26.3"', 'version = ""', "pip needs version, a text in quotes"),
-        ('version = "26.3"', "version = 26.3", "pip needs version, a text in quotes"),
+        (f'version = "{OLLAMA}"', 'version = "9.9.9"', f"ollama is from .*{OLLAMA}, and the version is 9.9.9: put the"),
+        # One digit less, so that the old one begins with it.
+        (f'version = "{WSL}"', f'version = "{WSL[:-1]}"', f"the sha256 of wsl is from .*{WSL}, and the version is"),
+        (f'sha256 = "{PINS["ollama"].sha256}', 'sha256 = "g', "sha256 of ollama: .* is no SHA-256"),
+        (f'version = "{PIP}"', 'version = ""', "pip needs version, a text in quotes"),
+        (f'version = "{PIP}"', "version = 26.3", "pip needs version, a text in quotes"),
         ('unhashed = "apt', 'because = "apt', "cuda-toolkit has because, which is none of what, version"),
         ('unhashed = "apt', '# unhashed = "apt', "cuda-toolkit has no sha256: put it there, or say in unhashed"),
         ('url = "https://github.com/ollama', 'url = "http://github.com/ollama', "url of ollama .* begins with https"),

@@ -17,6 +17,7 @@ from pyinfra.api.state import StateStage
 from tests.unit.operation_runs import run_operation
 from tests.unit.test_settings import DATA
 from vengeance.box import stages, summary
+from vengeance.box.pins import pinned
 from vengeance.operations import reach, stage
 from vengeance.operations import summary as operation
 
@@ -41,7 +42,7 @@ def test_each_stage_says_in_a_whole_sentence_what_it_does(name: str, side: str) 
 
 
 def test_the_sentences_follow_the_settings() -> None:
-    assert "Ollama 0.34.1," in said("ollama", "windows")
+    assert f"Ollama {pinned('ollama')}," in said("ollama", "windows")
     assert "5 models (104.9 GB)" in said("ollama", "windows")
     assert "starts it with Windows, with nobody logged on" in said("ollama", "windows")
     assert "pull" not in said("ollama", "windows", ollama_models=[])

@@ -35,8 +35,14 @@ def add(commands: Any) -> None:  # noqa: ANN401 argparse has no public name for 
         "WSL, distro, systemd, CUDA, vLLM, ports, exposure, Ollama, models, who has the card. Nothing is changed, and "
         "a distro that is stopped is not started. What hangs on a broken link is not looked at. Every finding has a "
         "name, and docs/doctor.md says more about it.",
-        epilog="Exit code: 0 nothing is wrong; 1 something is broken, or the box cannot be reached; 2 all works, and "
-        "something is not as declared or will not last; 64 wrong usage; 130 interrupted.",
+        epilog="""\
+Examples:
+  python -m vengeance doctor
+  python -m vengeance doctor --json | jq '.[].findings[].name'
+
+Exit code: 0 nothing is wrong; 1 something is broken, or the box cannot be reached; 2 all works, and something is not as
+declared or will not last; 64 wrong usage; 130 interrupted.
+""",
     )
     boxes.add_inventory(parser)
     parser.add_argument("--json", action="store_true", help="as JSON: a list with an object for each box")
