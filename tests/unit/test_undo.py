@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ from vengeance.facts import wsl as wsl_facts
 from vengeance.operations import undo as operations
 from vengeance.operations import windows
 from vengeance.operations.refusal import refuse
+from vengeance.operations.undo import asking
 from vengeance.powershell import Script
 
 ALL = undo.parse(None, None)
@@ -79,6 +81,12 @@ def test_stages_are_taken_back_in_their_own_order() -> None:
 def test_a_word_that_is_none_is_refused_with_the_right_one(stages: object, delete: object, sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence.replace("?", r"\?")):
         undo.parse(stages, delete)
+
+
+def test_a_wrong_word_ends_the_run_before_anything_is_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asking, "host", SimpleNamespace(data={"delete": "model"}))
+    with pytest.raises(OperationValueError, match=r"did you mean models\? Nothing is changed\."):
+        operations.asked()
 
 
 def test_a_path_that_nobody_else_has_changed_is_as_it_was() -> None:
