@@ -185,11 +185,11 @@ def _change(given: argparse.Namespace) -> int:
         try:
             code = pyinfra.wait()
         except KeyboardInterrupt:
-            # The terminal has sent it to pyinfra too, which ends with 0 then.
-            pyinfra.wait()
+            # The terminal has sent it to pyinfra too, which says so itself once it has read the deploy.
+            if pyinfra.wait() != exit_codes.INTERRUPTED:
+                print("Interrupted. The same command goes on where this stopped.", file=sys.stderr)
             print(
-                f"Interrupted. The same command goes on where this stopped; python -m vengeance mode show --inventory "
-                f"{given.inventory} says where that is.",
+                f"python -m vengeance mode show --inventory {given.inventory} says where the box is now.",
                 file=sys.stderr,
             )
             return exit_codes.INTERRUPTED

@@ -11,9 +11,32 @@ from pyinfra.facts.deb import DebPackages
 from pyinfra.operations import apt
 
 from vengeance.box import before as names
-from vengeance.connectors.long_command import long_commands
+from vengeance.connectors.long_command import LongCommand, long_commands
 from vengeance.operations.before import kept_inside
 
+# Who installs packages now, such as Ubuntu's own updates, holds one of these files; apt waits for two of them, and for
+# the others it gives up at once. /proc/locks names the holders by inode: proc_locks(5).
+_WAIT = """\
+holder() {
+  for file in /var/lib/dpkg/lock-frontend /var/lib/dpkg/lock /var/lib/apt/lists/lock /var/cache/apt/archives/lock; do
+    inode=$(stat -c %i "$file" 2>/dev/null) || continue
+    awk -v inode="$inode" '{ n = split($6, place, ":"); if (place[n] == inode) print $5 }' /proc/locks
+  done | head -n 1
+}
+waited=0
+while pid=$(holder); [ -n "$pid" ]; do
+  name=$(cat "/proc/$pid/comm" 2>/dev/null)
+  if [ "$waited" -ge {seconds} ]; then
+    echo "Process $pid ($name) in the distro installs packages and has not ended after {seconds} s. Look at it with" \
+      "'ps -fp $pid', wait until it has ended or end it, then run this again." >&2
+    exit 1
+  fi
+  [ "$waited" -gt 0 ] || echo "process $pid ($name) in the distro installs packages, and is waited for"
+  sleep 1
+  waited=$((waited + 1))
+done
+"""
+_WAIT_SECONDS = 600
 # What apt looks for before it says "dpkg was interrupted": files with numbers for names (apt-pkg, debsystem.cc).
 _FINISH = """\
 if ls /var/lib/dpkg/updates/ | grep -q '^[0-9][0-9]*$'; then
@@ -22,12 +45,14 @@ fi
 """
 
 
-def finish_interrupted() -> StringCommand:
+def finish_interrupted(seconds: int = _WAIT_SECONDS) -> StringCommand:
     """Return a command that brings to its end what a restart or a cut connection interrupted in dpkg.
 
-    Until that is done, apt refuses everything.
+    + seconds: for which it waits, before that, until nobody else installs packages
+
+    Until both is so, apt refuses everything.
     """
-    return StringCommand("sh -c", QuoteString(_FINISH))
+    return LongCommand("sh -c", QuoteString(_WAIT.replace("{seconds}", str(seconds)) + _FINISH))
 
 
 @operation()

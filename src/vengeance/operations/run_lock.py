@@ -27,6 +27,7 @@ from pyinfra.context import host, state
 from vengeance.box.run_lock import Owner, displaced, is_dead, parse, refusal
 from vengeance.connectors import holding
 from vengeance.facts.windows import parse as parse_answer
+from vengeance.operations import interrupted
 from vengeance.operations.refusal import refuse
 from vengeance.powershell import run_lock
 
@@ -62,6 +63,7 @@ def take() -> None:
         raise OperationValueError(
             f"take_over is the number of the process that has the box, as the refusal gives it, not {asked!r}."
         )
+    interrupted.is_told()
     deploy = Path(state.current_exec_filename or "a deploy")
     box = _boxes.setdefault(state, {}).setdefault(_name_of(host), Box("/".join(deploy.parts[-2:])))
     if host.name not in box.hosts:

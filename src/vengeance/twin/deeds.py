@@ -26,7 +26,8 @@ class Deeds:
 
         given: its input, of which the name bears a hash alone, for it may hold a password
         """
-        if isinstance(answer, dict) and answer.get("changed") is True:
+        # The lock of a run goes with its process, and comes again with the next one of the same run.
+        if isinstance(answer, dict) and answer.get("changed") is True and script != "Set-RunLock":
             digest = hashlib.sha256(json.dumps(given, sort_keys=True).encode()).hexdigest()[:8]
             self.add(f"change {script} {digest}")
 
