@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import io
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import IO
@@ -25,9 +26,18 @@ def used_on_windows() -> list[Path]:
     return [path for path in SOURCE.rglob("*.py") if not any(path.is_relative_to(place) for place in elsewhere)]
 
 
+def test_the_tests_for_windows_need_nothing_of_the_twin_but_a_web_server() -> None:
+    # It is made of processes, namespaces and mounts of Linux.
+    used = set()
+    for folder in ("powershell", "windows"):
+        for path in (SOURCE.parents[1] / "tests" / folder).rglob("*.py"):
+            used |= set(re.findall(r"^from (vengeance\.twin[.\w]*)", path.read_text(encoding="utf-8"), re.MULTILINE))
+    assert used <= {"vengeance.twin.vendors.site"}
+
+
 def test_nothing_but_the_twin_uses_modules_and_names_that_only_unix_has() -> None:
     wrong = []
-    for path in used_on_windows():
+    for path in [*used_on_windows(), SOURCE / "twin" / "vendors" / "site.py"]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             names: set[str] = set()
             if isinstance(node, ast.Import):

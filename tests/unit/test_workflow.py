@@ -21,9 +21,6 @@ WINDOWS = ROOT / "tests" / "windows"
 # Of tests/powershell, which run on the runner too, without WinRM; and what nothing but a real box can show.
 NOT_OVER_WINRM: dict[str, str] = {
     "Expand-OllamaArchive": "tests/powershell, with an archive of its own",
-    "Set-OllamaSettings": "tests/powershell, with a database of its own",
-    "Set-OllamaStartup": "tests/powershell",
-    "Stop-Ollama": "it ends the Ollama of whoever runs the tests; tests/powershell has processes that are none",
     "Remove-OllamaModel": "it needs an Ollama with a model; tests/powershell answers as one",
     "Stop-OllamaModel": "it needs an Ollama with a model; tests/powershell answers as one",
     "Set-Tailscale": "it needs a Tailscale that is signed in",

@@ -5,10 +5,15 @@ What they touch is named after these tests; sleep and .wslconfig, which a machin
 
 from __future__ import annotations
 
+import io
 import json
+import ntpath
 import re
+import sqlite3
 import uuid
 from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -309,6 +314,65 @@ def test_a_feature_is_switched_on_and_off_as_dism_sees_it(machine: Machine, clie
     finally:
         answer(client, "Set-Feature", {"feature": feature, "present": False})
     assert "State : Disabled" in machine.seen(show).text
+
+
+@pytest.fixture
+def no_ollama(client: WinRMClient) -> None:
+    """For a test that plays Ollama: on a machine that has one it would change somebody's."""
+    settings = answer(client, "Get-OllamaSettings", {})
+    setup = answer(client, "Get-OllamaInstallation", {"folder": None})["setup"]
+    running = answer(client, "Get-ProcessList", {"image": "ollama.exe", "environment": False})["processes"]
+    if setup is not None or settings["settings"] is not None or settings["starts_at_logon"] or running:
+        pytest.skip("this machine has an Ollama of its own")
+
+
+def test_the_settings_of_ollamas_app_are_what_another_sqlite_reads(
+    client: WinRMClient, no_ollama: None, tmp_path: Path
+) -> None:
+    known = answer(client, "Get-OllamaSettings", {})
+    path, file = known["database"], tmp_path / "db.sqlite"
+    columns = "expose BOOLEAN, browser BOOLEAN, models TEXT, context_length INTEGER, auto_update_enabled BOOLEAN"
+    with closing(sqlite3.connect(file)) as database, database:
+        database.execute(f"CREATE TABLE settings ({columns})")
+        database.execute("INSERT INTO settings VALUES (0, 0, '', 0, 1)")
+    wanted = {"settings": {"auto_update_enabled": False, "context_length": 8192, "models": "D:\\Mod\u00e8les"}}
+    folder = ntpath.dirname(path)
+    try:
+        answer(client, "Set-Directory", {"path": folder, "present": True, "contents": False})
+        client.upload(io.BytesIO(file.read_bytes()), path)
+        twice(client, "Set-OllamaSettings", wanted)
+        target = io.BytesIO()
+        client.download(path, target)
+        file.write_bytes(target.getvalue())
+        with closing(sqlite3.connect(file)) as database:
+            rows = database.execute(
+                "SELECT auto_update_enabled, context_length, models, expose FROM settings"
+            ).fetchall()
+        assert rows == [(0, 8192, "D:\\Mod\u00e8les", 0)]
+        settings = answer(client, "Get-OllamaSettings", {})["settings"]
+        assert (settings["auto_update_enabled"], settings["context_length"]) == (False, 8192)
+    finally:
+        answer(client, "Set-Directory", {"path": folder, "present": False, "contents": True})
+
+
+def test_ollamas_app_starts_at_logon_by_a_link_of_its_own_and_no_longer(
+    machine: Machine, client: WinRMClient, no_ollama: None
+) -> None:
+    link = answer(client, "Get-OllamaSettings", {})["startup_link"]
+    try:
+        answer(client, "Set-Directory", {"path": rf"{FOLDER}\lib", "present": True, "contents": False})
+        client.upload(io.BytesIO(b"a link"), rf"{FOLDER}\lib\Ollama.lnk")
+        twice(client, "Set-OllamaStartup", {"present": True, "folder": FOLDER})
+        assert machine.seen(f'type "{link}"').text.strip() == "a link"
+        twice(client, "Set-OllamaStartup", {"present": False, "folder": FOLDER})
+        assert machine.seen(f'if exist "{link}" echo there').text.strip() == ""
+    finally:
+        answer(client, "Set-OllamaStartup", {"present": False, "folder": FOLDER})
+        answer(client, "Set-Directory", {"path": FOLDER, "present": False, "contents": True})
+
+
+def test_where_no_ollama_runs_none_is_ended(client: WinRMClient, no_ollama: None) -> None:
+    assert answer(client, "Stop-Ollama", {}) == {"changed": False, "before": [], "after": [], "reboot_required": False}
 
 
 def test_a_program_gives_its_code_and_its_bytes(client: WinRMClient) -> None:
