@@ -282,7 +282,7 @@ class Twin:
         """What was done to the box since it was started or reset, and how often: seen from there, not by who did it.
 
         Changes by shipped scripts, each with a hash of its input; installers; restarts; distros registered and ended;
-        downloads by their URL, and the bytes of Ollama's blobs.
+        files that were downloaded, by their URL; Ollama's blobs.
 
         + reset: begin anew
         """

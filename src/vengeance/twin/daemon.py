@@ -10,6 +10,7 @@ import argparse
 import contextlib
 import fcntl
 import json
+import math
 import os
 import secrets
 import signal
@@ -291,7 +292,9 @@ class Daemon:
         if self._hub is not None:
             files = [one for one in self._hub.requests if one.method == "GET" and one.status in (200, 206)]
             counts.update(f"model file {one.url.partition('?')[0]}" for one in files if "/api/" not in one.url)
-        counts.update({f"bytes of Ollama's blob {key}": n for key, n in self.windows.ollama.registry.sent.items()})
+        blobs = self.windows.ollama.registry.sent.items()
+        # A blob that came in two halves came once.
+        counts.update({f"Ollama's blob {digest}": math.ceil(round(times, 3)) for digest, times in blobs})
         return dict(counts)
 
     def _deeds(self, reset: bool) -> dict[str, int]:

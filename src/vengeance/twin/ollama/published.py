@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
 from dataclasses import dataclass
 
 MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
@@ -143,11 +142,11 @@ def build(shape: Shape, revision: int = 0) -> Model:
 class Registry:
     """registry.ollama.ai, as far as the twin has it; tags can move.
 
-    sent: digest -> bytes that were fetched, as often as they were
+    sent: digest -> how often a blob was fetched; half of one that was given up halfway
     """
 
     def __init__(self) -> None:
-        self.sent: Counter[str] = Counter()
+        self.sent: dict[str, float] = {}
         self._revisions: dict[str, int] = {}
         self._shapes = {shape.name: shape for shape in SHAPES}
         self._built: dict[tuple[str, int], Model] = {}

@@ -130,7 +130,7 @@ class Download:
             if fault is not None and limit is not None and hit and fault.kind in ("fail_at", "stall"):
                 goal = max(self.completed, limit)
             self._store.keep_partial(layer, goal, goal - self.completed)
-            self._sent[layer.digest] += goal - self.completed
+            self._sent[layer.digest] = self._sent.get(layer.digest, 0.0) + (goal - self.completed) / layer.size
             self.completed = goal
             if fault is None or not hit:
                 continue
