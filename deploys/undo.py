@@ -123,7 +123,7 @@ if "windows" in host.groups and "windows" in asked.stages:
     windows.reboot(name="Restart, if Windows waits for one", needed=[switched], wait=host.data.reboot_timeout)
 
     for folder in dict.fromkeys((host.data.work_folder, undo.WORK_FOLDER)):
-        undo.folder(name=f"No folder {folder}", path=folder)
+        undo.folder(name=f"No folder {folder}", path=folder, asked=asked)
 
     # Last: with nobody logged on it is gone from the tailnet.
     undo.tailscale(name="Tailscale stays connected as it did before", reached_at=host.data.winrm_host)

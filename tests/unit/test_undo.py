@@ -30,6 +30,15 @@ ALL = undo.parse(None, None)
 AND_THE_DISTRO = undo.parse(None, "distro")
 AND_MODELS = undo.parse(None, ["models"])
 DISTRO = "Ubuntu-24.04"
+TAILSCALE: dict[str, Any] = {
+    "installed": True,
+    "state": "Running",
+    "unattended": True,
+    "account": r"VENGEANCE\Steam",
+    "owner": None,
+    "key_expiry": None,
+    "serve": [],
+}
 OLLAMA = {"version": "0.34.1", "folder": r"C:\Ollama", "complete": True}
 
 
@@ -135,11 +144,11 @@ def test_each_variable_is_kept_with_its_level_and_a_missing_one_as_missing() -> 
         (operations.ollama_app, {}, {}),
         (operations.wslconfig, {}, {wsl_facts.Configuration: {"path": "", "text": "[wsl2]\n"}}),
         (operations.wsl_uninstalled, {"asked": ALL, "log": r"C:\log"}, {}),
-        (operations.tailscale, {"reached_at": "192.168.1.20"}, {tailscale_facts.Status: {"installed": True}}),
+        (operations.tailscale, {"reached_at": "192.168.1.20"}, {}),
     ],
 )
 def test_where_nothing_is_kept_nothing_is_taken_back(operation: Any, arguments: Any, others: Any) -> None:
-    found = {kept.OnWindows: {}, wsl_facts.Installation: installation(), **others}
+    found = {kept.OnWindows: {}, wsl_facts.Installation: installation(), tailscale_facts.Status: TAILSCALE, **others}
     run = run_operation(operation, found, **arguments)
     assert (run.commands, len(run.noops)) == ([], 1)
 
@@ -196,8 +205,7 @@ def test_a_block_rule_that_was_removed_is_put_back_under_its_own_name() -> None:
 
 @pytest.mark.parametrize(("was", "target"), [(None, None), ("127.0.0.1:9000", 9000), ("localhost:9000", 9000)])
 def test_tailscale_forwards_a_port_where_it_did(was: str | None, target: int | None) -> None:
-    status = {"installed": True, "state": "Running", "unattended": False, "account": "", "owner": None}
-    status |= {"key_expiry": None, "serve": [{"port": 8080, "kind": "tcp", "target": "127.0.0.1:8080"}]}
+    status = {**TAILSCALE, "serve": [{"port": 8080, "kind": "tcp", "target": "127.0.0.1:8080"}]}
     found = {kept.OnWindows: {before.served(8080): was}, tailscale_facts.Status: status}
     run = run_operation(operations.served_ports, found)
     assert scripts(run) == [
@@ -228,13 +236,43 @@ def test_windows_forwards_a_port_where_it_did() -> None:
 def test_a_run_through_the_tailnet_does_not_cut_itself_off(address: str) -> None:
     found = {
         kept.OnWindows: {before.TAILSCALE: False},
-        tailscale_facts.Status: {"installed": True, "unattended": True},
+        tailscale_facts.Status: TAILSCALE,
     }
     run = run_operation(operations.tailscale, found, reached_at=address)
     assert run.commands == []
     assert "tailscale set --unattended=false" in run.logged[0]
     at_home = run_operation(operations.tailscale, found, reached_at="192.168.1.20")
     assert scripts(at_home) == [("Set-Tailscale", {"unattended": False}), forgets(before.TAILSCALE)]
+
+
+def test_a_tailscale_that_cannot_be_asked_is_not_taken_for_right() -> None:
+    status = {**TAILSCALE, "state": "InUseOtherUser", "unattended": False, "owner": r"VENGEANCE\Other"}
+    found = {kept.OnWindows: {before.TAILSCALE: False}, tailscale_facts.Status: status}
+    run = run_operation(operations.tailscale, found, reached_at="192.168.1.20")
+    assert run.commands == []
+    assert r"belongs to VENGEANCE\Other" in run.logged[0]
+
+
+@pytest.mark.parametrize(
+    ("entries", "stages", "goes"),
+    [
+        ({}, None, True),
+        ({"folder D:\\work": False}, None, True),
+        ({"folder D:\\work": True}, None, False),
+        ({"folder D:\\work": False}, "windows", False),
+    ],
+)
+def test_the_folder_of_the_deploys_goes_unless_somebody_needs_it(
+    entries: dict[str, Any], stages: str | None, goes: bool
+) -> None:
+    path = r"D:\work" if entries else r"C:\ProgramData\vengeance"
+    found = {
+        kept.OnWindows: entries,
+        facts.File: {"exists": True, "type": "directory"},
+        facts.ScheduledTask: {"task": {"state": "running"}, "account": None},
+    }
+    run = run_operation(operations.folder, found, path=path, asked=undo.parse(stages, None))
+    assert ("Set-Directory" in [name for name, _ in scripts(run)]) == goes
 
 
 # --- what stays, and what goes only by a word -----------------------------------------------------------------------

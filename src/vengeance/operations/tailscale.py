@@ -41,7 +41,7 @@ def awaited_status() -> Tailscale | None:
         time.sleep(_LOOK_EVERY_SECONDS)
 
 
-def _missing(status: Tailscale) -> str | None:
+def what_is_missing(status: Tailscale) -> str | None:
     """Say what a person has to do before anything can be set, None when nothing."""
     return tailnet.trouble(
         host.name,
@@ -72,7 +72,7 @@ def settings(unattended: bool = True, required: bool = True) -> Generator[Pyinfr
     status = host.get_fact(Status)
     if status is None:
         return  # it could not be read: pyinfra has said so and failed the host
-    missing = _missing(status)
+    missing = what_is_missing(status)
     if missing is not None and required:
         yield refuse(missing)
         return
@@ -139,7 +139,7 @@ def serve(port: int, target_port: int | None = None, present: bool = True) -> Ge
             yield from kept({names.served(port): mine["target"]})
             yield Script("Set-TailscaleServe", {"port": port, "target_port": None})
         return
-    missing = _missing(status)
+    missing = what_is_missing(status)
     if missing is not None:
         yield refuse(missing)
         return

@@ -16,7 +16,7 @@ from vengeance.facts.tailscale import Status
 from vengeance.facts.windows import FirewallRules, PortProxies, ReservedPorts
 from vengeance.operations.before import forgotten
 from vengeance.operations.refusal import refuse
-from vengeance.operations.tailscale import awaited_status
+from vengeance.operations.tailscale import awaited_status, what_is_missing
 from vengeance.powershell import Script
 
 _NAMES = {number: name for name, number in firewall.PROTOCOLS.items()}
@@ -106,14 +106,7 @@ def served_ports() -> Generator[PyinfraCommand, None, None]:
         return  # it could not be read: pyinfra has said so and failed the host
     now = {str(one["port"]): one["target"] for one in status["serve"]}
     wrong = {port: was for port, was in served.items() if now.get(port) != was}
-    missing = tailnet.trouble(
-        host.name,
-        status["installed"],
-        status["state"],
-        account=status["account"],
-        owner=status["owner"],
-        key_expiry=status["key_expiry"],
-    )
+    missing = what_is_missing(status)
     if wrong and missing is not None and status["installed"]:
         yield refuse(missing)
         return
@@ -221,9 +214,12 @@ def tailscale(reached_at: str) -> Generator[PyinfraCommand, None, None]:
     entries, status = host.get_fact(OnWindows), host.get_fact(Status)
     if entries is None or status is None:
         return  # it could not be read: pyinfra has said so and failed the host
-    was = entries.get(before.TAILSCALE)
+    was, missing = entries.get(before.TAILSCALE), what_is_missing(status)
     if was is None:
         host.noop("Tailscale has not been set by a deploy")
+    elif status["installed"] and missing is not None:
+        host.log(missing, logger.warning)
+        host.noop("Tailscale is left as it is")
     elif not was and status["installed"] and status["unattended"] and _in_tailnet(reached_at):
         host.log(
             f"Tailscale on {host.name} stays connected with nobody logged on: this run comes that way ({reached_at}), "

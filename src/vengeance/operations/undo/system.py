@@ -16,6 +16,7 @@ from vengeance.facts.before import OnWindows
 from vengeance.facts.windows import Feature, File, Power
 from vengeance.facts.wsl import Installation
 from vengeance.operations.before import forgotten
+from vengeance.operations.ollama.processes import boot_task
 from vengeance.operations.wsl import FEATURE
 from vengeance.powershell import Script
 
@@ -90,17 +91,19 @@ def power() -> Generator[PyinfraCommand, None, None]:
 
 
 @operation()
-def folder(path: str) -> Generator[PyinfraCommand, None, None]:
+def folder(path: str, asked: undo.Undo) -> Generator[PyinfraCommand, None, None]:
     """
     Remove the folder that the deploys worked in, with all in it: downloads, logs, progress of long work.
 
-    + path: full Windows path; one that was there before the first deploy stays, closed as it is
+    + path: full Windows path; one that was there before the first deploy stays, closed as it is, and so does one that
+      Ollama writes its log to
+    + asked: what is to be taken back
 
     **Example:**
 
     .. code:: python
 
-        undo.folder(name="The folder of the deploys is gone", path="C:\\\\ProgramData\\\\vengeance")
+        undo.folder(name="No folder of the deploys", path="C:\\\\ProgramData\\\\vengeance", asked=asked)
     """
     entries = host.get_fact(OnWindows)
     if entries is None:
@@ -116,6 +119,10 @@ def folder(path: str) -> Generator[PyinfraCommand, None, None]:
             f"all but administrators: icacls {path} /reset has its rights as those above it",
             logger.warning,
         )
+    if found["exists"] and "ollama" not in asked.stages and boot_task() is not None:
+        host.log(f"{path} stays, as the task that starts Ollama writes its log there: take the stage ollama back, too")
+        host.noop(f"{path} is left")
+        return
     goes = found["exists"] and not was_there
     if not goes and name not in entries:
         host.noop(f"{path} is {'left' if found['exists'] else 'not there'}")
