@@ -78,30 +78,32 @@ usage.
         + ", ".join(model_config.shipped()),
     )
     boxes.add_inventory(parser)
-    parser.add_argument("--max-model-len", type=_length, metavar="N", help="tokens, as 2048 or 2K; auto: what fits")
-    parser.add_argument("--gpu-memory-utilization", type=float, metavar="U", help="part of the card, as 0.92")
-    parser.add_argument("--max-num-seqs", type=int, metavar="N", help="requests at once (vLLM: 256)")
-    parser.add_argument("--max-num-batched-tokens", type=int, metavar="N", help="tokens of a step (vLLM: 2048)")
-    parser.add_argument(
+    parser.add_argument("--json", action="store_true", help="as JSON, sizes in bytes")
+    flags = parser.add_argument_group("flags of vLLM, which win over those of the profile")
+    flags.add_argument("--max-model-len", type=_length, metavar="N", help="tokens, as 2048 or 2K; auto: what fits")
+    flags.add_argument("--gpu-memory-utilization", type=float, metavar="U", help="part of the card, as 0.92")
+    flags.add_argument("--max-num-seqs", type=int, metavar="N", help="requests at once (vLLM: 256)")
+    flags.add_argument("--max-num-batched-tokens", type=int, metavar="N", help="tokens of a step (vLLM: 2048)")
+    flags.add_argument(
         "--enforce-eager", action=argparse.BooleanOptionalAction, default=None, help="without CUDA graphs"
     )
-    parser.add_argument("--tensor-parallel-size", type=int, metavar="N", help="cards that a layer is spread over")
-    parser.add_argument("--kv-cache-dtype", metavar="T", help="auto, or fp8 for half the cache")
-    parser.add_argument("--dtype", metavar="T", help="type of what is computed with")
-    parser.add_argument("--quantization", metavar="Q", help="fp8 makes 8 bits of a model with 16 as it is loaded")
-    parser.add_argument("--vllm-version", metavar="V", help="vLLM's version (default: the one of the group data)")
-    parser.add_argument(
+    flags.add_argument("--tensor-parallel-size", type=int, metavar="N", help="cards that a layer is spread over")
+    flags.add_argument("--kv-cache-dtype", metavar="T", help="auto, or fp8 for half the cache")
+    flags.add_argument("--dtype", metavar="T", help="type of what is computed with")
+    flags.add_argument("--quantization", metavar="Q", help="fp8 makes 8 bits of a model with 16 as it is loaded")
+    flags.add_argument("--vllm-version", metavar="V", help="vLLM's version (default: the one of the group data)")
+    card = parser.add_argument_group("the card, and what is on it")
+    card.add_argument(
         "--card-mib", type=int, default=CARD_MIB, metavar="MIB", help="the card's memory (default: %(default)s)"
     )
-    parser.add_argument(
+    card.add_argument(
         "--held-mib",
         type=int,
         metavar="MIB",
         help=f"what nvidia-smi on Windows shows as used with no model loaded (default: 0 to "
         f"{vram.IDLE_WINDOWS.high // MIB})",
     )
-    parser.add_argument("--weights-mib", type=int, metavar="MIB", help="all weights, where they are not to be counted")
-    parser.add_argument("--json", action="store_true", help="as JSON, sizes in bytes")
+    card.add_argument("--weights-mib", type=int, metavar="MIB", help="all weights, where they are not to be counted")
     parser.set_defaults(run=run)
 
 
