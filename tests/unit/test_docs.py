@@ -7,6 +7,7 @@ import importlib.util
 import re
 import subprocess
 import sys
+import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -79,6 +80,26 @@ def test_the_links_of_a_page_lead_somewhere(name: str) -> None:
         assert there.exists(), link
         if anchor:
             assert anchor in anchors(there), link
+
+
+def test_every_page_is_found_from_the_readme() -> None:
+    linked = set(re.findall(r"\]\((docs/[\w-]+\.md)", (ROOT / "README.md").read_text(encoding="utf-8")))
+    assert {name for name in NAMES if name.startswith("docs/")} == linked
+
+
+def test_the_picture_needs_nothing_but_itself_and_is_seen_on_light_and_dark() -> None:
+    picture = ElementTree.parse(ROOT / "docs" / "architecture.svg").getroot()
+    _, _, width, height = (float(number) for number in picture.attrib["viewBox"].split())
+    parts = list(picture.iter())
+    # A code host shows it without scripts, fonts, styles and files of others.
+    assert {part.tag.rpartition("}")[2] for part in parts} <= {
+        *("svg", "title", "desc", "defs", "marker", "path", "rect", "g", "text"),
+    }
+    assert not [name for part in parts for name in part.attrib if name.endswith("href")]
+    background = next(part for part in parts if part.tag.endswith("rect"))
+    assert background.attrib["fill"] == "#ffffff"
+    assert float(background.attrib["width"]) >= width - 2
+    assert float(background.attrib["height"]) >= height - 2
 
 
 @pytest.mark.parametrize("name", NAMES)
