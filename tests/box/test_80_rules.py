@@ -48,12 +48,12 @@ def account(windows: Host) -> str:
 
 
 def test_the_packages_own_wsl_exe_is_the_one_that_runs(keepalive: ScheduledTask) -> None:
-    """Rule 1: the wsl.exe that keeps the distro up is the package's own, not the one of System32."""
+    """The wsl.exe that keeps the distro up is the package's own, not the one of System32."""
     assert keepalive.command.lower() == r"c:\program files\wsl\wsl.exe"
 
 
 def test_one_local_account_owns_it_all(windows: Host, keepalive: ScheduledTask, distro: str) -> None:
-    """Rule 2: one local account owns sign-in, distro and tasks, and it is not SYSTEM."""
+    """One local account owns sign-in, distro and tasks, and it is not SYSTEM."""
     owner = account(windows)
     assert owner.partition("\\")[0] == windows.check_output("hostname").strip().lower(), f"{owner} is no local account"
     assert keepalive.user.lower() in (
@@ -64,42 +64,42 @@ def test_one_local_account_owns_it_all(windows: Host, keepalive: ScheduledTask, 
 
 
 def test_the_platform_of_virtual_machines_is_on(windows: Host) -> None:
-    """Rule 3: the feature that WSL needs is on, and not only asked for."""
+    """The feature that WSL needs is on, and not only asked for."""
     assert windows.service("vmcompute").exists
     assert windows.service("WSLService").is_running
 
 
 @pytest.mark.advice
 def test_windows_waits_for_no_restart(windows: Host) -> None:
-    """Rule 4: Windows waits for no restart."""
+    """Windows waits for no restart."""
     waiting = [key.rpartition("\\")[2] for key in RESTART_WAITS if windows.registry(key).exists]
     assert not waiting, f"Windows waits for a restart ({', '.join(waiting)}), which it may do by itself at night"
 
 
 def test_the_distro_is_there_by_its_exact_name(windows: Host, distro: str) -> None:
-    """Rules 6 and 7: the distro is there by its exact name, which has no blanks."""
+    """The distro is there by its exact name, which has no blanks."""
     assert distro in windows.wsl.distros
     assert not re.search(r"\s", distro)
 
 
 def test_the_task_starts_wsl_exe_with_a_program(keepalive: ScheduledTask, distro: str) -> None:
-    """Rule 8: wsl.exe is started with a program, so nobody is asked for a first user."""
+    """wsl.exe is started with a program, so nobody is asked for a first user."""
     assert keepalive.arguments.startswith(f"-d {distro} -u root --cd / --exec ")
 
 
 def test_exit_codes_of_linux_arrive(windows: Host, distro: str) -> None:
-    """Rule 9: an exit code of Linux arrives on Windows, and a failure of wsl.exe is -1."""
+    """An exit code of Linux arrives on Windows, and a failure of wsl.exe is -1."""
     assert windows.wsl_distro(distro).exec("/bin/sh", "-c", "exit 3")[0] == 3
     assert windows.wsl_distro("no-such-distro").exec("/bin/true")[0] % 2**32 == _WSL_FAILED
 
 
 def test_the_default_user_is_the_declared_one(windows: Host, distro: str, settings: dict[str, Any]) -> None:
-    """Rule 10: the default user of the distro is the declared one, and no dialogue of a first start is left."""
+    """The default user of the distro is the declared one, and no dialogue of a first start is left."""
     assert windows.wsl_distro(distro).exec("/usr/bin/id", "-un") == (0, settings["wsl_conf"]["user"]["default"] + "\n")
 
 
 def test_the_task_runs_with_nobody_logged_on(keepalive: ScheduledTask, measure: Measure) -> None:
-    """Rules 11 and 12: a task starts the distro at boot with nobody logged on, and nothing ends it."""
+    """A task starts the distro at boot with nobody logged on, and nothing ends it."""
     measure("The distro's task signs in by", keepalive.logon)
     assert keepalive.starts_at_boot
     assert keepalive.survives_logoff
@@ -111,7 +111,7 @@ def test_the_task_runs_with_nobody_logged_on(keepalive: ScheduledTask, measure: 
 
 
 def test_ollamas_task_runs_with_nobody_logged_on(windows: Host, declared: dict[str, Any]) -> None:
-    """Rule 12: Ollama's task starts it at boot with nobody logged on, and nothing ends it."""
+    """Ollama's task starts it at boot with nobody logged on, and nothing ends it."""
     if declared["ollama_autostart"] != "boot":
         pytest.skip("Ollama starts at a logon here (ollama_autostart)")
     task = windows.scheduled_task("ollama")
@@ -122,27 +122,27 @@ def test_ollamas_task_runs_with_nobody_logged_on(windows: Host, declared: dict[s
 
 
 def test_session_0_holds_wsl(windows: Host) -> None:
-    """Rule 13: the program that holds the distro is in session 0, which no logoff ends."""
+    """The program that holds the distro is in session 0, which no logoff ends."""
     holding = windows.process.filter(image="wsl.exe")
     assert holding
     assert {one.session for one in holding} == {0}
 
 
 def test_units_are_the_systems_own(linux: Host, settings: dict[str, Any]) -> None:
-    """Rule 15: vLLM's servers are units of the system, and none is a user's."""
+    """vLLM's servers are units of the system, and none is a user's."""
     for name in settings["vllm_profiles"]:
         assert linux.file(f"/etc/systemd/system/vllm-{name}.service").exists, name
     assert linux.check_output("find /home -path '*/systemd/user/*' -name 'vllm*' -print -quit") == ""
 
 
 def test_the_servers_leave_windows_its_part_of_the_card(settings: dict[str, Any]) -> None:
-    """Rule 17: no server asks for more than 0.93 of the card."""
+    """No server asks for more than 0.93 of the card."""
     for name, fields in settings["vllm_profiles"].items():
         assert float(fields.get("gpu_memory_utilization", 0.9)) <= 0.93, name
 
 
 def test_ports_are_exposed_as_declared_and_no_other_way(windows: Host, declared: dict[str, Any]) -> None:
-    """Rule 18: a port of the distro is exposed as declared, to 127.0.0.1 alone, and in no other way."""
+    """A port of the distro is exposed as declared, to 127.0.0.1 alone, and in no other way."""
     for port in declared["exposed_ports"]:
         served, proxied = windows.tailscale.forwarded.get(port), windows.port_proxy(port).targets
         assert (served is not None) == (declared["expose"] == "serve"), f"tailscale serve leads {port} to {served}"
@@ -153,7 +153,7 @@ def test_ports_are_exposed_as_declared_and_no_other_way(windows: Host, declared:
 
 
 def test_ollamas_port_is_open_for_the_declared_alone(windows: Host, declared: dict[str, Any]) -> None:
-    """Rule 18: the firewall lets the declared machines reach Ollama, and no rule of ours lets others."""
+    """The firewall lets the declared machines reach Ollama, and no rule of ours lets others."""
     rule = windows.firewall_rule("vengeance-ollama")
     assert rule.exists
     assert (rule.is_enabled, rule.action, rule.direction, rule.protocol) == (True, "allow", "in", "tcp")
@@ -162,7 +162,7 @@ def test_ollamas_port_is_open_for_the_declared_alone(windows: Host, declared: di
 
 
 def test_tailscale_stays_with_nobody_logged_on(windows: Host, declared: dict[str, Any]) -> None:
-    """Rule 19: Tailscale is connected, and stays so with nobody logged on."""
+    """Tailscale is connected, and stays so with nobody logged on."""
     if not declared["tailscale_wanted"]:
         pytest.skip("the box is to be in no tailnet (tailscale_wanted)")
     assert windows.tailscale.is_connected
@@ -171,7 +171,7 @@ def test_tailscale_stays_with_nobody_logged_on(windows: Host, declared: dict[str
 
 @pytest.mark.advice
 def test_the_key_of_the_tailnet_does_not_end(windows: Host, declared: dict[str, Any], measure: Measure) -> None:
-    """Rule 19: the box's key of the tailnet does not end within a month."""
+    """The box's key of the tailnet does not end within a month."""
     if not declared["tailscale_wanted"]:
         pytest.skip("the box is to be in no tailnet (tailscale_wanted)")
     end = windows.tailscale.key_expires_at
@@ -183,7 +183,7 @@ def test_the_key_of_the_tailnet_does_not_end(windows: Host, declared: dict[str, 
 
 @pytest.mark.filterwarnings("ignore:Unverified HTTPS request")
 def test_winrm_asks_for_ntlm_and_never_for_basic(windows_host: PyinfraHost, declared: dict[str, Any]) -> None:
-    """Rule 20: WinRM answers over https, and takes no Basic."""
+    """WinRM answers over https, and takes no Basic."""
     host, port = declared.get("winrm_host") or windows_host.name.rpartition("/")[2], declared.get("winrm_port") or 5986
     with requests.Session() as session:
         session.trust_env = False
@@ -198,14 +198,14 @@ def test_winrm_asks_for_ntlm_and_never_for_basic(windows_host: PyinfraHost, decl
 
 
 def test_winrm_does_not_answer_without_tls(windows_host: PyinfraHost, declared: dict[str, Any]) -> None:
-    """Rule 20: nothing answers at WinRM's port without TLS."""
+    """Nothing answers at WinRM's port without TLS."""
     host = declared.get("winrm_host") or windows_host.name.rpartition("/")[2]
     with pytest.raises(OSError), socket.create_connection((host, 5985), timeout=3):  # noqa: PT011 whichever it is
         pass
 
 
 def test_what_lives_long_is_a_task(windows: Host, ollama: Ollama, keepalive: ScheduledTask) -> None:
-    """Rule 21: Ollama and the distro are no children of a WinRM session: their programs run in tasks."""
+    """Ollama and the distro are no children of a WinRM session: their programs run in tasks."""
     assert keepalive.is_running
     assert {one.session for one in windows.process.filter(image="ollama.exe")} == {0} or not windows.scheduled_task(
         "ollama"
@@ -213,7 +213,7 @@ def test_what_lives_long_is_a_task(windows: Host, ollama: Ollama, keepalive: Sch
 
 
 def test_what_the_preflight_asks_for_holds(windows: Host, declared: dict[str, Any], measure: Measure) -> None:
-    """Rule 22: Windows and the driver are new enough."""
+    """Windows and the driver are new enough."""
     values = windows.registry(CURRENT).values
     build = int(values["CurrentBuild"].data)
     measure("Windows", f"10.0.{build}.{values['UBR'].number}" if "UBR" in values else f"10.0.{build}")
@@ -225,7 +225,7 @@ def test_what_the_preflight_asks_for_holds(windows: Host, declared: dict[str, An
 
 
 def test_the_box_does_not_sleep(windows: Host, declared: dict[str, Any]) -> None:
-    """Rule 23: sleep, hibernation and Fast Startup are off."""
+    """Sleep, hibernation and Fast Startup are off."""
     if declared["windows_sleep"]:
         pytest.skip("the box may sleep (windows_sleep)")
     for key, name in ((POWER, "HibernateEnabled"), (SESSION_POWER, "HiberbootEnabled")):
@@ -237,5 +237,5 @@ def test_the_box_does_not_sleep(windows: Host, declared: dict[str, Any]) -> None
 
 
 def test_the_same_driver_serves_both(windows: Host, linux: Host) -> None:
-    """Rule 24: after whatever was updated, both sides see one and the same driver."""
+    """After whatever was updated, both sides see one and the same driver."""
     assert linux.gpu.driver_version == windows.gpu.driver_version

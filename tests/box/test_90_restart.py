@@ -100,23 +100,23 @@ def back(host: PyinfraHost, windows: Host, before: datetime, patience: float) ->
 
 
 def test_windows_has_started_anew(restarted: Restarted) -> None:
-    """Rule 5: Windows has started anew, and WinRM is back."""
+    """Windows has started anew, and WinRM is back."""
     assert restarted.after > restarted.before
 
 
 def test_nobody_has_logged_on(restarted: Restarted, windows: Host) -> None:
-    """Rule 25: nobody has logged on since."""
+    """Nobody has logged on since."""
     assert windows.process.filter(image="explorer.exe") == []
 
 
 def test_ollama_is_back(restarted: Restarted, measure: Measure) -> None:
-    """Rule 25: another machine gets an answer of Ollama after a restart, with nobody logged on."""
+    """Another machine gets an answer of Ollama after a restart, with nobody logged on."""
     assert restarted.ollama is not None, "no answer came within reboot_timeout"
     measure("Ollama is back after a restart", f"{restarted.ollama:.0f} s")
 
 
 def test_vllm_is_back(restarted: Restarted, vllm_at_boot: bool, declared: dict[str, Any], measure: Measure) -> None:
-    """Rule 25: another machine gets an answer of vLLM after a restart, with nobody logged on."""
+    """Another machine gets an answer of vLLM after a restart, with nobody logged on."""
     if not vllm_at_boot or declared["expose"] == "none":
         pytest.skip("vLLM does not start with the distro here (enabled), or is not exposed")
     assert restarted.vllm is not None, "no answer came within reboot_timeout"
@@ -124,12 +124,12 @@ def test_vllm_is_back(restarted: Restarted, vllm_at_boot: bool, declared: dict[s
 
 
 def test_the_distro_is_back_by_itself(restarted: Restarted, linux_host: PyinfraHost) -> None:
-    """Rule 25: the distro runs again before anybody has asked for it."""
+    """The distro runs again before anybody has asked for it."""
     assert linux_host.data.wsl_distro in restarted.distros
 
 
 def test_the_card_is_seen_in_both(restarted: Restarted, windows: Host, linux: Host) -> None:
-    """Rule 25: Windows and the distro see the card after a restart, with nobody logged on."""
+    """Windows and the distro see the card after a restart, with nobody logged on."""
     assert windows.gpu.is_there
     assert linux.gpu.is_there
 
@@ -143,7 +143,7 @@ def test_a_logoff_ends_nothing(
     vllm_at_boot: bool,
     request: pytest.FixtureRequest,
 ) -> None:
-    """Rule 25: whoever logs on and off again ends nothing."""
+    """Whoever logs on and off again ends nothing."""
     if not own_twin:
         pytest.skip("nobody can log on at the screen from here: do it by hand, then verify again")
     twin: Twin = request.getfixturevalue("twin")

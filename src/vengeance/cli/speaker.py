@@ -29,6 +29,7 @@ class Speaker:
         self._coloured = colours.wanted()
         self._noise = io.StringIO()
         self._section = ""
+        self._why = ""
         self._report: Report | None = None
         self._interrupted = False
 
@@ -43,8 +44,8 @@ class Speaker:
             found.listeners.append(self.say)
 
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
-        """Ctrl-C."""
-        self._interrupted = self._interrupted or isinstance(excinfo.value, KeyboardInterrupt)
+        """Ctrl-C; what pytest ends itself with is a kind of KeyboardInterrupt too."""
+        self._interrupted = self._interrupted or type(excinfo.value) is KeyboardInterrupt
 
     def say(self, one: Sentence) -> None:
         """Say one sentence, and where it does not hold what was seen."""
@@ -52,8 +53,10 @@ class Speaker:
             print(f"\n{one.section}" if self._section else one.section)
             self._section = one.section
         mark = colours.painted(f"{one.verdict:<9}", _COLOURS[one.verdict], self._coloured)
-        why = f": {' '.join(one.evidence.split())}" if one.verdict == "left out" else ""
-        print(f"  {mark} {one.said}{why}")
+        # The same reason is often that of several sentences, and is said once.
+        why = " ".join(one.evidence.split()) if one.verdict == "left out" else ""
+        print(f"  {mark} {one.said}{f': {why}' if why and why != self._why else ''}")
+        self._why = why
         if one.verdict in ("fails", "advice"):
             for line in one.evidence.splitlines():
                 print(f"            {line}")

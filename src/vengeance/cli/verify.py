@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from vengeance.cli import boxes, exit_codes
 
 TESTS = Path("tests") / "box"
+_AUTOLOAD = "PYTEST_DISABLE_PLUGIN_AUTOLOAD"
 _CODES = {
     "right": exit_codes.RIGHT,
     "failed": exit_codes.FAILED,
@@ -68,5 +72,20 @@ def run(given: argparse.Namespace) -> int:
     words += ["--limit", given.limit] if given.limit else []
     words += ["--report", str(given.report.resolve())] if given.report else []
     words += ["--disturb"] if given.disturb else []
-    ended = pytest.main([*words, str(folder / TESTS)], plugins=[speaker])
+    with _no_other_plugins():
+        ended = pytest.main([*words, str(folder / TESTS)], plugins=[speaker])
     return _CODES[speaker.conclude(int(ended), given.report)]
+
+
+@contextmanager
+def _no_other_plugins() -> Iterator[None]:
+    """Whatever plugins of pytest are installed beside ours, they only take time here."""
+    before = os.environ.get(_AUTOLOAD)
+    os.environ[_AUTOLOAD] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop(_AUTOLOAD)
+        else:
+            os.environ[_AUTOLOAD] = before

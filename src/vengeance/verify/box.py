@@ -68,7 +68,7 @@ def _named(hosts: Iterable[Host], limit: str) -> list[Host]:
     there = list(hosts)
     wanted = limit.removeprefix("@winrm/")
     of_machine = [host for host in there if _machine(host) == wanted]
-    distro = [host for host in there if host.name in (limit, f"@wsl/{limit}")]
+    distro = [host for host in there if host.name in {limit, f"@wsl/{limit}"} and host.name.startswith("@wsl/")]
     if distro:
         return [host for host in there if host.name == f"@winrm/{_machine(distro[0])}"] + distro
     if not of_machine:

@@ -22,7 +22,7 @@ def sentence(name: str, docstring: str | None = None, case: str = "") -> str:
     'WSL has the pinned version'
     """
     if docstring and docstring.strip():
-        said = docstring.strip().splitlines()[0].rstrip(".")
+        said = docstring.strip().splitlines()[0].rstrip(". ")
     else:
         words = [_WRITTEN.get(word, word) for word in name.removeprefix("test_").split("_")]
         said = _capitalised(" ".join(words).replace("WSL conf", "wsl.conf").replace("NVIDIA smi", "nvidia-smi"))
@@ -30,7 +30,7 @@ def sentence(name: str, docstring: str | None = None, case: str = "") -> str:
 
 
 def _capitalised(said: str) -> str:
-    first = said.split(" ")[0]
+    first = said.split(" ")[0].rstrip(",:")
     return said if first in _WRITTEN.values() or "." in first or "-" in first else said[:1].upper() + said[1:]
 
 

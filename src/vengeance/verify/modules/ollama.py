@@ -49,6 +49,11 @@ class Model:
         return 0 if self._loaded is None else int(self._loaded["size_vram"]) // 2**20
 
     @property
+    def part_on_card(self) -> float:
+        """How much of it the card has, 0 to 1; the processor computes the rest."""
+        return 0.0 if self._loaded is None else self._loaded["size_vram"] / self._loaded["size"]
+
+    @property
     def expires_at(self) -> datetime | None:
         """When it leaves if nobody asks for it again; None where it is not in memory."""
         return None if self._loaded is None else moment(str(self._loaded["expires_at"]))
