@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import subprocess
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,7 +15,7 @@ from pyinfra.api.exceptions import OperationValueError
 from pyinfra.facts.deb import DebPackages
 from pyinfra.facts.files import Directory, FileContents
 
-from tests.unit.operation_runs import Run, run_operation
+from tests.unit.operation_runs import Run, no_connection, run_operation
 from tests.unit.test_system import FRESH_POWER
 from vengeance.box import before, undo
 from vengeance.facts import before as kept
@@ -22,6 +25,7 @@ from vengeance.facts import windows as facts
 from vengeance.facts import wsl as wsl_facts
 from vengeance.operations import undo as operations
 from vengeance.operations import windows
+from vengeance.operations.before import forgotten_inside, kept_inside
 from vengeance.operations.refusal import refuse
 from vengeance.operations.undo import asking
 from vengeance.powershell import Script
@@ -413,3 +417,42 @@ def test_an_entry_that_cannot_be_read_is_told_by_its_name() -> None:
 def test_a_product_code_that_is_none_is_refused() -> None:
     with pytest.raises(OperationValueError, match="is no product code"):
         run_operation(windows.uninstalled, {}, product_code="None", log=r"C:\log")
+
+
+def shell(folder: Path, *commands: Any) -> None:
+    """Run what an operation yields on this machine, with a folder of our own in place of the distro's."""
+    for command in commands:
+        text = command.get_raw_value().replace(kept.FOLDER, str(folder))
+        subprocess.run(["sh", "-ec", text], check=True)
+
+
+def test_in_a_distro_the_first_value_is_kept_for_root_alone_and_goes_with_its_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "vengeance" / "before"
+    with no_connection({}, Run(), side="wsl"):
+        shell(folder, *kept_inside({"package gcc": None, before.WSL_CONF: ["# it's mine"]}))
+        shell(folder, *kept_inside({before.WSL_CONF: []}))
+    (folder / "wsl.conf.new").write_text('["cut o')
+    read = subprocess.run(
+        ["sh", "-c", kept.InDistro().command().get_raw_value().replace(kept.FOLDER, str(folder))],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert kept.InDistro().process(read.stdout.splitlines()) == {"package gcc": None, "wsl.conf": ["# it's mine"]}
+    assert {(folder / name).stat().st_mode & 0o777 for name in ("package%20gcc", "wsl.conf")} == {0o600}
+    shell(folder, *forgotten_inside(["package gcc"]))
+    assert sorted(path.name for path in folder.iterdir()) == ["wsl.conf", "wsl.conf.new"]
+    shell(folder, *forgotten_inside([before.WSL_CONF]))
+    assert not folder.parent.exists()
+
+
+@pytest.mark.parametrize(("mine", "left"), [(True, False), (False, True)])
+def test_the_declared_token_goes_and_another_one_stays(tmp_path: Path, mine: bool, left: bool) -> None:
+    (tmp_path / "vengeance").mkdir()
+    (tmp_path / "token").write_text("hf_secret\n")
+    token = "hf_secret" if mine else "hf_another"
+    (tmp_path / "vengeance" / "token.sha256").write_text(hashlib.sha256(token.encode()).hexdigest() + "\n")
+    run = run_operation(operations.token, {FileContents: ["..."]}, hf_home=str(tmp_path))
+    shell(tmp_path, *run.commands)
+    assert (tmp_path / "token").exists() == left
+    assert not (tmp_path / "vengeance" / "token.sha256").exists()

@@ -27,7 +27,7 @@ mkdir -p -- "$1" && [ -e "$1/$2" ] || {
 _FORGET = """\
 folder=$1
 shift
-for name do rm -f -- "$folder/$name"; done
+for name do rm -f -- "$folder/$name" "$folder/$name.new"; done
 rmdir -- "$folder" "${folder%/*}" 2> /dev/null
 :
 """
