@@ -59,7 +59,9 @@ def port(box: Box) -> Told:
             evidence = f"port {number} ({what}) lies in {held[0]}-{held[1]}, which Windows keeps for itself"
             yield finding("port-reserved-by-nat", evidence)
         elif ports.holding(kept, number) is None:
-            yield finding("port-not-kept", f"port {number} ({what}) is in no range that is set aside at boot")
+            users = ", ".join(sorted({str(one["process"]) for one in ask(Listeners, port=number)}))
+            now = f"; {users} listens there now, and it can be set aside only while nobody does" if users else ""
+            yield finding("port-not-kept", f"port {number} ({what}) is in no range that is set aside at boot{now}")
         yield from _taken(box, number, what)
     for name in box.running:
         profile = vllm_profiles.parse(name, box.inside["vllm_profiles"][name], box.inside["vllm_version"])

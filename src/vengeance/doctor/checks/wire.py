@@ -217,7 +217,7 @@ def _refused(wire: WinRMSettings, error: ConnectError) -> Finding:
     if isinstance(cause, Fault):
         name = "winrm-shells-used-up" if cause.code == _SHELLS_QUOTA else "winrm-opens-no-shell"
         return finding(name, str(error))
-    # What reads the password raises a ValueError with its own sentence.
-    if isinstance(cause, ConnectFailed) and isinstance(cause.__cause__, ValueError):
-        return finding("password-not-there", str(cause.__cause__))
+    # vengeance.winrm.connection says so of whatever reads it.
+    if isinstance(cause, ConnectFailed) and str(error).startswith("there is no password"):
+        return finding("password-not-there", str(error))
     return finding("winrm-opens-no-shell", str(error))
