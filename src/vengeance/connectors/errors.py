@@ -6,6 +6,8 @@ import functools
 from collections.abc import Callable
 from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
+from gevent import get_hub
+from pyinfra.api.exceptions import PyinfraError
 from pyinfra.api.host import Host
 from pyinfra.api.state import State
 
@@ -13,6 +15,16 @@ from vengeance.winrm.errors import ConnectFailed, ConnectionLost
 from vengeance.winrm.errors import Displaced as Displaced
 from vengeance.winrm.errors import OutcomeUnknown as OutcomeUnknown
 from vengeance.winrm.errors import SignInRefused as SignInRefused
+
+
+def leave_no_traceback() -> None:
+    """Have gevent print no traceback of pyinfra's own errors, which pyinfra itself tells in a sentence.
+
+    The fact that fails the last host raises "No hosts remaining!" in that host's greenlet.
+    """
+    hub = get_hub()
+    if PyinfraError not in hub.NOT_ERROR:
+        hub.NOT_ERROR = (*hub.NOT_ERROR, PyinfraError)
 
 
 class Connector(Protocol):

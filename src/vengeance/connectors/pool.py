@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from pyinfra import logger
 
+from vengeance.connectors.errors import leave_no_traceback
 from vengeance.powershell import load
 from vengeance.winrm.settings import WinRMSettings
 
@@ -50,6 +51,7 @@ def acquire(state: State, name: str, settings: WinRMSettings) -> WinRMClient:
     # pywinrm and requests take a third of a second to import, and pyinfra loads every connector at each start.
     from vengeance.winrm.client import WinRMClient
 
+    leave_no_traceback()
     pool = _pools.setdefault(state, {})
     entry = pool.get((name, settings))
     if entry is None:
