@@ -3,8 +3,20 @@
 from __future__ import annotations
 
 
+class _Told(tuple[object, ...]):
+    """An exception's arguments that print as what they say: pyinfra shows a failure as its class and arguments."""
+
+    def __repr__(self) -> str:
+        return ": " + " ".join(map(str, self))
+
+
 class WireError(OSError):
     """Something failed between here and the box; the message says what, where and what mends it."""
+
+    @property
+    def args(self) -> tuple[object, ...]:  # type: ignore[override]
+        """What it was made with."""
+        return _Told(super().args)
 
 
 class ConnectFailed(WireError):
