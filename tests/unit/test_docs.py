@@ -9,6 +9,7 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 
@@ -46,6 +47,7 @@ def code(text: str) -> Iterator[str]:
     yield from (" ".join(each.split()) for each in re.findall(r"`([^`]+)`", prose))
 
 
+@cache
 def anchors(page: Path) -> set[str]:
     """As code hosts make them of headings: lower case, no punctuation, blanks to hyphens."""
     headings = re.findall(r"^#+ +(.+?) *$", without_fences(page.read_text(encoding="utf-8")), re.MULTILINE)
