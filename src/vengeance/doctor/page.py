@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from vengeance.doctor import traps
@@ -75,10 +76,15 @@ def _kind(kind: Kind) -> Iterator[str]:
     else:
         yield f"Mend ({_PLACES[kind.place]}):"
         yield ""
-        yield f"    {kind.mend.replace('{inventory}', 'inventory/home.py')}"
+        yield f"    {_example(kind.mend)}"
     yield ""
     yield f"See: {', '.join(_shown(each) for each in kind.docs)}"
     yield ""
+
+
+def _example(mend: str) -> str:
+    """A mend with an inventory in it, and in capitals what the doctor fills in by what it has seen."""
+    return re.sub(r"\{([a-z]+)\}", lambda seen: seen[1].upper(), mend.replace("{inventory}", "inventory/home.py"))
 
 
 def _shown(place: str) -> str:
