@@ -54,6 +54,7 @@ def test_a_task_of_windows_keeps_the_distro_up(windows: Host, linux: Host, distr
     assert held
 
 
+@pytest.mark.usefixtures("windows")
 def test_the_distro_runs_without_being_asked_to(looked: Looked, distro: str) -> None:
     assert distro in looked.running, "it did not run before this run's own connection started it"
 

@@ -22,9 +22,11 @@ class Speaker:
     """Says each sentence as soon as it has a verdict, in place of pytest's own words.
 
     + as_json: says nothing but an object at the end
+    + disturbs: whether the card may be handed over meanwhile
     """
 
-    def __init__(self, as_json: bool) -> None:
+    def __init__(self, as_json: bool, disturbs: bool) -> None:
+        self._disturbs = disturbs
         self._as_json = as_json
         self._coloured = colours.wanted()
         self._noise = io.StringIO()
@@ -69,7 +71,8 @@ class Speaker:
         """
         found = self._report
         if self._interrupted:
-            print("\nInterrupted; nothing has to be mended.", file=sys.stderr)
+            after = "python -m vengeance mode says who has the card" if self._disturbs else "nothing has to be mended"
+            print(f"\nInterrupted; {after}.", file=sys.stderr)
             return "interrupted"
         if found is None or (found.problem is None and (ended not in (0, 1) or not found.sentences)):
             print(f"The tests could not be run; pytest says:\n{self._noise.getvalue().strip()}", file=sys.stderr)

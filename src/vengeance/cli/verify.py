@@ -66,7 +66,7 @@ def run(given: argparse.Namespace) -> int:
         return exit_codes.FAILED
     from vengeance.cli.speaker import Speaker
 
-    speaker = Speaker(given.json)
+    speaker = Speaker(given.json, given.disturb)
     words = ["-p", "vengeance.verify.plugin", "-p", "no:cacheprovider", "--rootdir", str(folder)]
     words += ["-c", str(folder / "pyproject.toml"), "--inventory", str(given.inventory.resolve())]
     words += ["--limit", given.limit] if given.limit else []

@@ -147,6 +147,10 @@ def _evidence(made: pytest.TestReport, call: pytest.CallInfo[None]) -> str:
         return str(made.longrepr[2]).removeprefix("Skipped: ")
     text = call.excinfo.exconly().removeprefix("AssertionError: ").removeprefix("Failed: ")
     shown = text.splitlines()
+    told = [at for at, line in enumerate(shown) if line.startswith("assert ")]
+    if told and told[0] > 0:
+        # What a test says of it is for a person; how pytest took the comparison apart is for who mends the test.
+        shown = shown[: told[0]]
     more = [f"... {len(shown) - _LINES} lines more"] if len(shown) > _LINES else []
     return "\n".join([*shown[:_LINES], *more])
 

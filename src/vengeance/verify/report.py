@@ -86,6 +86,11 @@ class Report:
         return f"{', '.join(said)} ({self.seconds:.0f} s)."
 
     @property
+    def title(self) -> str:
+        """Which box it was; several processes that share a run (pytest-xdist) do not tell each other."""
+        return self.box or "A box"
+
+    @property
     def conclusion(self) -> str:
         """The verdict, as a sentence."""
         return self.problem or _SAID[self.verdict]
@@ -119,7 +124,7 @@ def lines(one: Sentence) -> Iterable[str]:
 
 def as_text(report: Report) -> str:
     """Return the report as a text of lines."""
-    said = [f"{report.box}, {report.began:%Y-%m-%d %H:%M %Z}".rstrip(), report.conclusion, report.summary, ""]
+    said = [f"{report.title}, {report.began:%Y-%m-%d %H:%M %Z}".rstrip(), report.conclusion, report.summary, ""]
     if report.measured:
         wide = max(len(name) for name in report.measured)
         said += ["Measured", *(f"  {name:<{wide}}  {value}" for name, value in report.measured.items()), ""]
