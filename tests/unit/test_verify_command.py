@@ -24,6 +24,15 @@ DEPLOYS = "@pytest.mark.deploys\ndef test_a_second_run_changes_nothing():\n    a
 UNREACHABLE = "@pytest.fixture\ndef box():\n    pytest.exit('nothing listens on 192.0.2.1:5986', returncode=1)\n\n"
 NEEDS_BOX = "def test_of_the_box(box):\n    pass\n\n"
 BROKEN = "import no_such_module\n\n"
+LEAKS = """from vengeance.verify import plugin
+
+def test_it_leaks(request, measure):
+    secret = 'hunter2-in-full'
+    plugin.hide(request.config, [secret])
+    measure('Key', secret)
+    assert secret == 'x', f'saw {secret}'
+
+"""
 WAITS = "def test_it_waits():\n    pathlib.Path('begun').touch()\n    time.sleep(60)\n\n"
 
 
@@ -92,6 +101,14 @@ def test_an_advice_that_was_not_taken_is_2(project: Path) -> None:
     assert (found["verdict"], found["counts"]) == ("degraded", {"holds": 1, "fails": 0, "advice": 1, "left_out": 0})
     (advice,) = [one for one in found["sentences"] if one["verdict"] == "advice"]
     assert advice["evidence"].startswith("its key ends soon")
+
+
+def test_a_secret_that_a_test_shows_is_masked_everywhere(project: Path) -> None:
+    done = verify(project, HOLDS + LEAKS, "--report", "seen")
+    assert done.returncode == 1
+    assert "saw *masked*" in done.stdout
+    for text in (done.stdout, done.stderr, *(path.read_text() for path in (project / "seen").iterdir())):
+        assert "hunter2-in-full" not in text
 
 
 def test_a_box_that_cannot_be_reached_is_1_with_one_sentence(project: Path) -> None:

@@ -111,7 +111,7 @@ class Recorder:
             verdict=verdict,
             evidence="" if verdict == "holds" else says["evidence"],
             seconds=sum(one.duration for one in parts),
-            measured={str(name): self.masked(str(value)) for name, value in parts[-1].user_properties},
+            measured={str(name): str(value) for name, value in parts[-1].user_properties},
         )
         self.report.sentences.append(made)
         for listener in self.listeners:
@@ -202,7 +202,7 @@ def measure(request: pytest.FixtureRequest) -> Callable[[str, object], None]:
     properties: list[tuple[str, object]] = request.node.user_properties
 
     def taken(name: str, value: object) -> None:
-        properties.append((name, str(value)))
+        properties.append((name, recorder(request.config).masked(str(value))))
 
     return taken
 
