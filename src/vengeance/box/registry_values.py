@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from vengeance.box import characters
+
 KINDS = ("String", "ExpandString", "DWord", "QWord", "MultiString")
 """The kinds that are written: https://learn.microsoft.com/windows/win32/sysinfo/registry-value-types"""
 
@@ -20,6 +22,7 @@ def check_key(key: str) -> None:
     hive, _, rest = key.partition("\\")
     if hive.upper() not in ("HKLM", "HKCU") or not rest:
         raise ValueError(f"{key!r} is no key of the registry: begin with HKLM\\ or HKCU\\.")
+    characters.check("The key", key)
     for part in rest.split("\\"):
         if not part or len(part) > _LONGEST_KEY:
             raise ValueError(f"{key!r} is no key of the registry: each name has 1 to {_LONGEST_KEY} characters.")
@@ -30,7 +33,8 @@ def check_value(name: str, kind: str, data: object) -> None:
 
     Raises ValueError with a sentence.
     """
-    if len(name) > _LONGEST_NAME or "\0" in name:
+    characters.check("The name of the value", name)
+    if len(name) > _LONGEST_NAME:
         raise ValueError(f"{name[:40]!r} is no name of a registry value: it has at most {_LONGEST_NAME:,} characters.")
     if kind not in KINDS:
         near = next((known for known in KINDS if known.lower() == kind.lower().removeprefix("reg_")), None)
@@ -40,7 +44,11 @@ def check_value(name: str, kind: str, data: object) -> None:
         if isinstance(data, bool) or not isinstance(data, int) or not 0 <= data <= _LARGEST[kind]:
             raise ValueError(f"A {kind} is a number from 0 to {_LARGEST[kind]}, not {data!r}.")
     elif kind == "MultiString":
-        if not isinstance(data, list) or not all(isinstance(line, str) and line and "\0" not in line for line in data):
+        if not isinstance(data, list) or not all(isinstance(line, str) and line for line in data):
             raise ValueError(f"A MultiString is a list of texts, none of them empty, not {data!r}.")
-    elif not isinstance(data, str) or "\0" in data:
+        for line in data:
+            characters.check("A text of the MultiString", line)
+    elif not isinstance(data, str):
         raise ValueError(f"A {kind} is a text, not {data!r}.")
+    else:
+        characters.check(f"The {kind}", data)

@@ -19,6 +19,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from vengeance.box import characters
+
 LOGONS = ("s4u", "password", "interactive")
 TRIGGERS = ("boot", "logon", "none")
 INTERVAL = "PT1M"
@@ -64,8 +66,10 @@ def check_program(command: str, arguments: str, working_directory: str | None) -
                 f"{what} is a full path without quotes, as C:\\Program Files\\WSL\\wsl.exe, not {path!r}: a task "
                 "has no folder of its own."
             )
-    if not isinstance(arguments, str) or any(sign in arguments for sign in "\r\n\0"):
+    if not isinstance(arguments, str) or any(sign in arguments for sign in "\r\n"):
         raise ValueError(f"arguments is one line of text, not {arguments!r}.")
+    for what, text in (("command", command), ("arguments", arguments), ("working_directory", working_directory or "")):
+        characters.check(what, text)
 
 
 def check_account(user: str | None, logon: str, trigger: str, has_password: bool) -> None:

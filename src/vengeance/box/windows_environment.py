@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from vengeance.box import characters
+
 _BAD_IN_NAME = re.compile(r"[=\x00-\x1f]")
 LONGEST_NAME = 254
 """https://learn.microsoft.com/dotnet/api/system.environment.setenvironmentvariable: less than 255 characters."""
@@ -21,6 +23,7 @@ def check_name(name: str) -> None:
         raise ValueError(f"{name!r} is no name of an environment variable: it is empty or has a blank at its end.")
     if _BAD_IN_NAME.search(name):
         raise ValueError(f"{name!r} is no name of an environment variable: it holds '=' or a control character.")
+    characters.check("The name of an environment variable", name)
     if len(name) > LONGEST_NAME:
         raise ValueError(f"The name {name[:20]}... has {len(name)} characters; Windows keeps at most {LONGEST_NAME}.")
     if name.upper() == "PATH":
@@ -38,8 +41,9 @@ def check_value(name: str, value: str) -> None:
     """
     if value == "":
         raise ValueError(f"{name} cannot be empty on Windows: an empty value removes it. Use present=False for that.")
-    if "\x00" in value or "\n" in value or "\r" in value:
-        raise ValueError(f"The value of {name} holds a line break or a NUL: {value!r}.")
+    characters.check(f"The value of {name}", value)
+    if "\n" in value or "\r" in value:
+        raise ValueError(f"The value of {name} holds a line break: {value!r}.")
     if len(value) > LONGEST_VALUE:
         raise ValueError(f"The value of {name} has {len(value)} characters; Windows keeps at most {LONGEST_VALUE}.")
 

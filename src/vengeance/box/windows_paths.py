@@ -9,7 +9,9 @@ import ntpath
 import re
 
 _FORBIDDEN = re.compile(r'[<>"|?*\x00-\x1f]')
-_DEVICES = re.compile(r"(?i)(con|prn|aux|nul|com[1-9]|lpt[1-9])(\..*)?\Z")
+_DEVICES = re.compile(r"(?i)(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³]) *(\..*)?\Z", re.DOTALL)
+# \\?\ and \\.\ lead past all rules of names, and to devices.
+_SHARE = re.compile(r"[\\/]{2}[^\\/?.][^\\/]*[\\/][^\\/]+(?=[\\/])")
 # MAX_PATH without its closing zero: https://learn.microsoft.com/windows/win32/fileio/maximum-file-path-limitation
 _LONGEST = 259
 
@@ -24,6 +26,10 @@ def check(path: str) -> None:
     drive, rest = ntpath.splitdrive(path)
     if not re.fullmatch(r"[A-Za-z]:", drive) or rest[:1] not in ("\\", "/"):
         raise ValueError(f"{path!r} is not a full Windows path: begin with a drive, as in C:\\Users\\Steam.")
+    _check_names(path, rest)
+
+
+def _check_names(path: str, rest: str) -> None:
     if len(path) > _LONGEST:
         raise ValueError(f"{path!r} has {len(path)} characters, and Windows takes {_LONGEST}.")
     for part in re.split(r"[\\/]", rest):
@@ -43,5 +49,19 @@ def check(path: str) -> None:
 def check_file(path: str) -> None:
     """The same for a file: a path that ends with a backslash is a folder's. Raises ValueError with a sentence."""
     check(path)
+    _check_end(path)
+
+
+def check_any_file(path: str) -> None:
+    """The same for a file that may also lie on a share of another machine. Raises ValueError with a sentence."""
+    share = _SHARE.match(path)
+    if share is None:
+        check(path)
+    else:
+        _check_names(path, path[share.end() :])
+    _check_end(path)
+
+
+def _check_end(path: str) -> None:
     if path[-1] in "\\/":
         raise ValueError(f"{path!r} is a folder: add the name of the file.")

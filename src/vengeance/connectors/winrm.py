@@ -6,7 +6,7 @@ import base64
 import json
 import re
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from io import BytesIO, IOBase, TextIOBase
 from pathlib import Path
@@ -22,6 +22,7 @@ from pyinfra.connectors.base import BaseConnector, DataMeta
 from pyinfra.connectors.util import CommandOutput
 from typing_extensions import Unpack, override
 
+from vengeance.box import characters, windows_paths
 from vengeance.connectors import pool
 from vengeance.connectors.errors import fails_its_host_only
 from vengeance.connectors.fact_loading import asked_for_a_fact
@@ -137,7 +138,7 @@ class WinRMConnector(BaseConnector):
         settings: dict[str, Any] = {
             "stdin": stdin_text(arguments.get("_stdin")),
             "cwd": arguments.get("_chdir"),
-            "env": {key: plain(value) for key, value in (arguments.get("_env") or {}).items()},
+            "env": variables_of(self.host.name, arguments.get("_env")),
             "timeout": arguments.get("_timeout"),
         }
         read_only = self.state.current_stage == StateStage.Prepare or asked_for_a_fact()
@@ -156,6 +157,7 @@ class WinRMConnector(BaseConnector):
     def _run_cmd(
         self, client: WinRMClient, text: str, settings: dict[str, Any], read_only: bool, printer: LivePrinter | None
     ) -> Result:
+        refuse_broken(self.host.name, "the command", text)
         if len(text) > CMD_CHARACTERS:
             raise OSError(
                 f"{self.host.name}: the command has {len(text):,} characters and cmd.exe takes {CMD_CHARACTERS:,}: use "
@@ -259,10 +261,40 @@ def refuse_unix_arguments(host: str, arguments: ConnectorArguments) -> None:
 
 
 def windows_path(host: str, path: str) -> str:
-    """Return a Windows path with backslashes. Raises OSError unless it is absolute."""
+    """Return the path of a file with backslashes.
+
+    Raises OSError unless it is absolute and Windows would keep it as it is: it drops a dot or a blank at the end of a
+    name, and takes some names for devices or hidden streams.
+    """
     if not _ABSOLUTE.match(path):
         raise OSError(f"{host}: {path!r} is no absolute Windows path: write it as C:\\folder\\file")
+    refuse_broken(host, "the file's name", path)
+    try:
+        windows_paths.check_any_file(path)
+    except ValueError as error:
+        raise OSError(f"{host}: {error}") from None
     return path.replace("/", "\\")
+
+
+def variables_of(host: str, env: Mapping[str, object] | None) -> dict[str, str]:
+    """Return the environment variables of a command as text.
+
+    Raises OSError for a name or value that Windows cannot keep. An empty value means there that it is not set.
+    """
+    variables = {name: plain(value) for name, value in (env or {}).items()}
+    for name, value in variables.items():
+        if not name or "=" in name:
+            raise OSError(f"{host}: {name!r} is no name of an environment variable: it is empty or holds '='")
+        refuse_broken(host, f"the environment variable {name!r}", name + value)
+    return variables
+
+
+def refuse_broken(host: str, what: str, text: str) -> None:
+    """Raise OSError for a text that would be another one when it has arrived."""
+    try:
+        characters.check(what, text)
+    except ValueError as error:
+        raise OSError(f"{host}: {error}") from None
 
 
 def plain(value: object) -> str:

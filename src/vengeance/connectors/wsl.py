@@ -29,7 +29,7 @@ from vengeance.connectors.fact_loading import asked_for_a_fact
 from vengeance.connectors.long_command import LastLine, LongCommand, told
 from vengeance.connectors.output import LivePrinter, command_output, succeeded
 from vengeance.connectors.settings import WinRMData, settings_from_data, winrm_data_meta
-from vengeance.connectors.winrm import as_bytes, receive_file, stdin_text
+from vengeance.connectors.winrm import as_bytes, receive_file, refuse_broken, stdin_text
 from vengeance.powershell import Script
 from vengeance.winrm.settings import WinRMSettings
 
@@ -169,6 +169,7 @@ class WSLConnector(BaseConnector):
         if not isinstance(command, StringCommand):
             command = StringCommand(command)
         unix = make_unix_command_for_host(self.state, self.host, command, **arguments)
+        refuse_broken(self.host.name, "the command", unix.get_raw_value())
         if print_input:
             echo(f"{self.host.print_prefix}>>> {unix}", err=True)
         printer = LivePrinter(self.host.print_prefix) if print_output else None
@@ -202,6 +203,7 @@ class WSLConnector(BaseConnector):
         print_input: bool = False,
         **arguments: Unpack[ConnectorArguments],
     ) -> bool:
+        refuse_broken(self.host.name, "the file's name", remote_filename)
         if self._nothing_there_yet():
             return True
         with get_file_io(cast("str | IO[Any]", filename_or_io)) as source:
@@ -227,6 +229,7 @@ class WSLConnector(BaseConnector):
         print_input: bool = False,
         **arguments: Unpack[ConnectorArguments],
     ) -> bool:
+        refuse_broken(self.host.name, "the file's name", remote_filename)
         if self._nothing_there_yet():
             return False
         client, user = self._connected(), self._file_user(arguments)

@@ -66,6 +66,6 @@ class EventLog:
         self._write(SCRIPT_BLOCK, pid=pid, id=name, **({} if known else {"text": text}))
 
     def _write(self, event: int, **fields: object) -> None:
-        line = json.dumps({"event": event, "time": self._now().isoformat(), **fields}, ensure_ascii=False)
-        with self._lock, self._file.open("a", encoding="utf-8", errors="surrogatepass") as file:
+        line = json.dumps({"event": event, "time": self._now().isoformat(), **fields})
+        with self._lock, self._file.open("a", encoding="ascii") as file:
             file.write(line + "\n")

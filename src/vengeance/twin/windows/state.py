@@ -39,10 +39,16 @@ def write_json(path: Path, data: object, indent: int | None = 1) -> None:
 
     indent: None for a file that is written often: without indentation the encoder is several times faster
     """
+    text = json.dumps(data, ensure_ascii=False, indent=indent)
+    try:
+        raw = text.encode()
+    except UnicodeEncodeError:
+        # Windows keeps halves of UTF-16 pairs, which JSON writes in ASCII alone.
+        raw = json.dumps(data, indent=indent).encode()
     new = path.with_name(f"{path.name}.{os.getpid()}.{threading.get_ident()}.new")
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(json.dumps(data, ensure_ascii=False, indent=indent))
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(raw)
     os.replace(new, path)
 
 
