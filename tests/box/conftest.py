@@ -293,11 +293,16 @@ def ollama(windows: Host) -> Ollama:
     return made
 
 
-def start_vllm(linux: Host, vllm: Vllm, ollama: Ollama) -> None:
-    """Give vLLM the card, and wait until it answers."""
+def unload(ollama: Ollama) -> None:
+    """Have Ollama's models leave the card now, and not when their time is over."""
     for name in ollama.loaded:
         ollama.post("/api/generate", {"model": name, "keep_alive": 0})
     eventually(lambda: not ollama.loaded, "the end of Ollama's models", 60)
+
+
+def start_vllm(linux: Host, vllm: Vllm, ollama: Ollama) -> None:
+    """Give vLLM the card, and wait until it answers."""
+    unload(ollama)
     linux.check_output("systemctl start %s", vllm.unit)
     eventually(lambda: vllm.is_healthy, f"an answer of {vllm.unit}", _HEALTHY_SECONDS, every=0.2)
 
@@ -331,6 +336,7 @@ def ollama_has_card(
     for unit in running:
         linux.check_output("systemctl stop %s", unit)
     yield ollama
+    unload(ollama)
     if running:
         start_vllm(linux, vllm, ollama)
 

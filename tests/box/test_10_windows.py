@@ -13,12 +13,21 @@ def level(declared: dict[str, Any]) -> str:
     return "user" if declared["ollama_autostart"] == "logon" else "machine"
 
 
-def test_ollama_listens_on_every_address_by_a_variable_of_the_machine(windows: Host) -> None:
-    assert windows.windows_environment("OLLAMA_HOST").machine == "0.0.0.0:11434"
+def wanted(declared: dict[str, Any], name: str, value: str) -> str:
+    """What is declared of a variable; skips where that is another value than a sentence is about."""
+    found = {**declared["ollama_machine_variables"], **declared["ollama_user_variables"]}.get(name)
+    if found != value:
+        pytest.skip(f"{name} is declared as {found}, and this sentence is about {value}")
+    return value
+
+
+def test_ollama_listens_on_every_address_by_a_variable_of_the_machine(windows: Host, declared: dict[str, Any]) -> None:
+    assert windows.windows_environment("OLLAMA_HOST").machine == wanted(declared, "OLLAMA_HOST", "0.0.0.0:11434")
 
 
 def test_ollama_gives_the_card_back_after_five_minutes_by_a_variable(windows: Host, declared: dict[str, Any]) -> None:
-    assert getattr(windows.windows_environment("OLLAMA_KEEP_ALIVE"), level(declared)) == "5m"
+    expected = wanted(declared, "OLLAMA_KEEP_ALIVE", "5m")
+    assert getattr(windows.windows_environment("OLLAMA_KEEP_ALIVE"), level(declared)) == expected
 
 
 def test_no_variable_of_the_user_hides_the_one_of_the_machine(windows: Host) -> None:
@@ -34,5 +43,5 @@ def test_each_variable_of_the_group_data_is_set(windows: Host, declared: dict[st
 
 @pytest.mark.parametrize("name", ["OLLAMA_HOST", "OLLAMA_KEEP_ALIVE"])
 def test_a_program_that_starts_now_gets_the_variables(windows: Host, declared: dict[str, Any], name: str) -> None:
-    wanted = {**declared["ollama_machine_variables"], **declared["ollama_user_variables"]}[name]
-    assert windows.windows_environment(name).of_a_new_program == wanted
+    variables = {**declared["ollama_machine_variables"], **declared["ollama_user_variables"]}
+    assert windows.windows_environment(name).of_a_new_program == variables.get(name)

@@ -53,7 +53,7 @@ def test_no_package_hides_the_driver_of_windows(linux: Host) -> None:
 
 
 def test_nvidia_smi_of_windows_is_found_where_wsl_puts_it(linux: Host) -> None:
-    assert "RTX 4090" in linux.check_output("/usr/lib/wsl/lib/nvidia-smi --query-gpu=name --format=csv,noheader")
+    assert linux.gpu.is_there
 
 
 def test_the_card_is_a_device_that_the_user_of_the_server_may_open(linux: Host, settings: dict[str, object]) -> None:
@@ -73,6 +73,4 @@ def test_the_loader_takes_the_drivers_libraries_from_windows(linux: Host, librar
 
 
 def test_the_distro_sees_the_driver_that_windows_has(linux: Host, windows: Host) -> None:
-    query = "nvidia-smi{} --query-gpu=driver_version --format=csv,noheader"
-    there = windows.run(query.format(".exe")).stdout.strip()
-    assert linux.check_output("/usr/lib/wsl/lib/" + query.format("")).strip() == there
+    assert linux.gpu.driver_version == windows.gpu.driver_version

@@ -81,7 +81,9 @@ def test_the_unit_starts_with_the_distro_where_its_profile_says_so(
 ) -> None:
     # The deploy of this run's own twin was told so on its command line (vllm_at_boot).
     enabled = own_twin or settings["vllm_profiles"][PROFILE].get("enabled", False)
-    assert linux.run("systemctl is-enabled %s", UNIT).stdout.strip() == ("enabled" if enabled else "disabled")
+    found = linux.run("systemctl is-enabled %s", UNIT).stdout.strip()
+    wanted = "enabled" if enabled else "disabled"
+    assert found == wanted, f"systemd says {found}, and its profile {wanted}: deploys/vllm.py mends it"
 
 
 @pytest.mark.usefixtures("runs")

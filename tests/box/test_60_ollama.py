@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import pytest
 from testinfra.host import Host
 
-from tests.box.conftest import Measure
+from tests.box.conftest import Measure, unload
 from tests.box.elsewhere import Elsewhere
 from tests.waiting import until
 from vengeance.verify.modules.ollama import Ollama
@@ -41,9 +41,7 @@ class Asked(NamedTuple):
 def asked(ollama_has_card: Ollama, windows: Host, small_model: str) -> Asked:
     """The smallest model is asked, has to be loaded for it, and leaves again a second after its last answer."""
     ollama, gpu = ollama_has_card, windows.gpu
-    for name in ollama.loaded:
-        ollama.post("/api/generate", {"model": name, "keep_alive": 0})
-    assert until(lambda: not ollama.loaded, _LEAVES_SECONDS), "a model that was told to leave stays"
+    unload(ollama)
     before, free = gpu.used_mib, gpu.free_mib
     question = {"model": small_model, "prompt": "Why is the sky blue?", "stream": False, "options": {"num_predict": 64}}
     began = time.monotonic()
