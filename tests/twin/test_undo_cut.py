@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.twin.undo_box import changed, snapshot, somebodys_twin
-from tests.twin_deploys import ROOT, TWIN, right, run_pyinfra, twin_environment
+from tests.twin_deploys import ROOT, TWIN, right, run_pyinfra, told, twin_environment
 from vengeance.twin.client import Twin
 
 pytestmark = pytest.mark.full
@@ -70,18 +70,17 @@ def test_an_undo_that_is_killed_at_each_step_in_turn_comes_to_the_same_end(twin:
     assert before.differences(snapshot(twin)) == []
 
 
-def test_an_undo_whose_connection_is_cut_at_each_twelfth_request_comes_to_the_same_end(twin: Twin) -> None:
+@pytest.mark.parametrize("kind", ["cut_before", "cut_after"])
+def test_an_undo_whose_connection_is_cut_at_each_twelfth_request_comes_to_the_same_end(twin: Twin, kind: str) -> None:
     before = snapshot(twin)
     right(run_pyinfra(NAME, "deploys/vengeance.py", "--yes"))
-    request = 1
-    while True:
-        twin.fault("clear")
-        twin.fault("cut_after", request=request)
+    all_of_it = ("deploys/undo.py", "--yes", "--data", "delete=models,distro")
+    for arguments in (("deploys/undo.py", "--yes"), all_of_it):
+        twin.fault(kind, request=5, times=None, every=EVERY)
         # It ends right, or with a sentence; the next one goes on from there.
-        finished = run_pyinfra(NAME, "deploys/undo.py", "--yes", "--data", "delete=models,distro")
-        assert "Traceback" not in finished.stdout + finished.stderr
-        if finished.returncode == 0 and changed(finished) == 0:
-            break
-        request += EVERY
-    twin.fault("clear")
+        said = told(run_pyinfra(NAME, *arguments))
+        twin.fault("clear")
+        assert "Traceback" not in said
+    right(run_pyinfra(NAME, *all_of_it))
+    assert changed(run_pyinfra(NAME, *all_of_it)) == 0
     assert before.differences(snapshot(twin)) == []
