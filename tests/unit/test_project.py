@@ -75,6 +75,7 @@ ALLOWED = {
     "winrm": set(),
     "box": set(),
     "secret": set(),
+    "colours": set(),
     "powershell": {"box"},
     "programs": set(),
     "twin": {"powershell", "box"},
@@ -82,7 +83,8 @@ ALLOWED = {
     "facts": {"connectors", "powershell", "programs", "box", "secret"},
     "operations": {"facts", "connectors", "powershell", "programs", "box", "secret"},
     "verify": {"facts", "connectors", "winrm", "powershell", "box", "secret"},
-    "cli": {"verify", "operations", "facts", "connectors", "powershell", "box", "secret"},
+    "doctor": {"operations", "facts", "connectors", "winrm", "powershell", "box", "secret", "colours"},
+    "cli": {"doctor", "verify", "operations", "facts", "connectors", "powershell", "box", "secret", "colours"},
     "__main__": {"cli"},
 }
 

@@ -15,7 +15,8 @@ from pyinfra.api.inventory import Inventory
 from pyinfra.api.state import State
 from typeguard import TypeCheckError
 
-from vengeance.cli import boxes, colours, exit_codes
+from vengeance import colours
+from vengeance.cli import boxes, exit_codes
 from vengeance.cli.boxes import InventoryError
 from vengeance.doctor import report
 from vengeance.doctor.box import Box

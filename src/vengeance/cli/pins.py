@@ -12,9 +12,10 @@ from typing import Any
 
 from pyinfra.api.inventory import Inventory
 
+from vengeance import colours
 from vengeance.box import pins
 from vengeance.box.pins import Pin
-from vengeance.cli import boxes, colours, exit_codes
+from vengeance.cli import boxes, exit_codes
 from vengeance.cli.boxes import InventoryError
 from vengeance.verify.inventory import group_data
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from _pytest.terminal import TerminalReporter
 
-from vengeance.cli import colours
+from vengeance import colours
 from vengeance.verify import report
 from vengeance.verify.plugin import recorder
 from vengeance.verify.report import Report, Sentence

@@ -10,10 +10,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from vengeance import colours
 from vengeance.box import model_config, vllm_profiles, vram
 from vengeance.box.model_config import ModelConfig
 from vengeance.box.vram import MIB, Budget, Lever, Range, Settings, Verdict
-from vengeance.cli import boxes, colours, exit_codes
+from vengeance.cli import boxes, exit_codes
 from vengeance.cli.boxes import InventoryError
 
 CARD_MIB = 24564

@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import TypedDict
 
-from vengeance.cli.colours import painted
+from vengeance.colours import painted
 from vengeance.doctor.findings import SEVERITIES, Finding, Severity
 from vengeance.doctor.walk import Looked
 
