@@ -21,7 +21,7 @@ DATA = inventory.group_data(ROOT / "group_data")
 CHOSEN = "qwen2.5-coder-32b"
 CODER = DATA["wsl"]["vllm_profiles"][CHOSEN]
 # And two methods: ``get`` for those that need not be there, ``dict`` for all.
-FROM_THE_CONNECTORS = {"wsl_host", "wsl_distro", "get", "dict"}
+FROM_THE_CONNECTORS = {"winrm_host", "wsl_host", "wsl_distro", "get", "dict"}
 
 
 def settings() -> list[tuple[str, str]]:
