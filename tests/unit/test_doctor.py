@@ -82,7 +82,7 @@ def test_lines_keep_to_the_width_and_commands_stay_whole() -> None:
     assert all(len(line) <= 80 for line in shown)
     assert "           pyinfra inventory/home.py deploys/windows.py" in shown
     assert any("not looked at, because of something (Windows)" in line for line in shown)
-    assert shown[-1] == "1 degraded, 1 links not looked at. It took 1.5 s, and nothing was changed."
+    assert shown[-1] == "1 degraded, 1 link not looked at. It took 1.5 s, and nothing was changed."
     painted = list(report.lines("@winrm/box", "inventory/home.py", looked("windows-sleeps"), 1.5, 80, coloured=True))
     assert [re.sub(r"\x1b\[\d+m", "", line) for line in painted] == shown
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 from typing import TypedDict
 
 from vengeance.colours import painted
@@ -117,17 +118,20 @@ def lines(
     """
     yield f"{box}, from the wire to a token:"
     yield ""
-    for one in looked:
-        yield from _link(one, inventory, width, coloured)
+    # What hangs on the same broken link is told at once.
+    for because, together in groupby(looked, key=lambda one: one.because):
+        if because is None:
+            for one in together:
+                yield from _link(one, inventory, width, coloured)
+        else:
+            titles = ", ".join(one.link.title for one in together)
+            words = f"{titles}: not looked at, because {because}"
+            yield from _wrapped(painted(f"{'-':<9}", "grey", coloured), 9, words, width)
     yield ""
     yield _end(looked, seconds, coloured)
 
 
 def _link(one: Looked, inventory: str, width: int, coloured: bool) -> Iterator[str]:
-    if one.because is not None:
-        words = f"{one.link.title}: not looked at, because {one.because}"
-        yield from _wrapped(painted(f"{'-':<9}", "grey", coloured), 9, words, width)
-        return
     state = state_of(one)
     mark = {"right": "ok"}.get(state, state)
     colour = "green" if state == "right" else _COLOURS[state]  # type: ignore[index]
@@ -163,7 +167,7 @@ def _end(looked: Sequence[Looked], seconds: float, coloured: bool) -> str:
     worst = verdict(looked)
     shown = painted(words or "Nothing is wrong", _COLOURS[worst] if worst else "green", coloured)
     skipped = sum(one.because is not None for one in looked)
-    rest = f", {skipped} links not looked at" if skipped else ""
+    rest = f", {skipped} {'link' if skipped == 1 else 'links'} not looked at" if skipped else ""
     return f"{shown}{rest}. It took {seconds:.1f} s, and nothing was changed."
 
 

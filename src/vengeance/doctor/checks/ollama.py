@@ -296,7 +296,7 @@ def tenants(box: Box) -> Told:
         if one["size_vram"] < one["size"] and not running:
             part = f"{one['size_vram'] // _MIB} of {one['size'] // _MIB} MiB are on the card"
             yield finding("model-partly-on-processor", f"{name}: {part}, context {one['context_length']}")
-    whose = ", ".join(running or []) or ", ".join(on_card) or "nobody but the desktop"
+    whose = ", ".join([*(running or []), *on_card, *(one.image for one in strangers)]) or "nobody but the desktop"
     yield f"{held.used:,} of {held.total:,} MiB are taken: {whose}"
 
 

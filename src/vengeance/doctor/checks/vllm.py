@@ -7,7 +7,7 @@ from typing import Any
 
 from packaging.requirements import Requirement
 
-from vengeance.box import model_config, python_packages, tailnet, vllm_faults, vllm_profiles, vram
+from vengeance.box import model_config, model_store, python_packages, tailnet, vllm_faults, vllm_profiles, vram
 from vengeance.box.vllm_environment import whole
 from vengeance.box.vllm_profiles import Profile
 from vengeance.doctor.box import Box, Told
@@ -27,8 +27,6 @@ from vengeance.operations.vllm.unit import fingerprint
 from vengeance.secret import Secret
 
 _JOURNAL_LINES = 400
-# File systems that a drive of Windows is mounted with: the second since WSL 2.
-_OF_WINDOWS = ("drvfs", "9p", "v9fs")
 _TOKEN_SECONDS = 20
 
 
@@ -86,10 +84,10 @@ def _model(box: Box, path: str, user: str) -> Told:
         yield finding("vllm-model-missing", f"{declared['model']} is not whole in {inside['vllm_hf_home']}{faulty}")
     else:
         yield f"the model {declared['model']}"
-    if found["file_system"] in _OF_WINDOWS:
+    if model_store.unfit(inside["vllm_hf_home"], found["place"], found["file_system"]) is not None:
         yield finding("vllm-model-on-windows-drive", f"{found['place']} is on {found['file_system']}")
     token = found["token"]
-    if token is not None and token["mode"] not in ("600", "400"):
+    if token is not None and token["mode"] not in ("600", "400", ""):
         yield finding("token-readable", f"the token in {inside['vllm_hf_home']} has mode {token['mode']}")
 
 
