@@ -5,8 +5,10 @@
 # out:  {"changed": true, "before": ["power"], "after": ["feature VirtualMachinePlatform"], "reboot_required": false}
 #       before, after: names of all that was and is kept
 #
-# Only administrators can write below HKLM\SOFTWARE, and each value is written whole or not at all. It is on the disk before
-# this ends, as the change itself comes after it. Empty keys go.
+# Only SYSTEM and administrators get at the key: what is kept may be a user's own, as his variables. Each value is written
+# whole or not at all, and on the disk before this ends, as the change itself comes after it. Empty keys go.
+# https://learn.microsoft.com/dotnet/api/microsoft.win32.registrykey.createsubkey (with RegistrySecurity: of a new key)
+# https://learn.microsoft.com/windows/win32/secauthz/well-known-sids (S-1-5-18: SYSTEM, S-1-5-32-544: Administrators)
 # https://learn.microsoft.com/dotnet/api/microsoft.win32.registrykey.setvalue
 # https://learn.microsoft.com/dotnet/api/microsoft.win32.registrykey.flush
 # https://learn.microsoft.com/dotnet/api/microsoft.win32.registrykey.deletesubkey (without subkeys only)
@@ -25,7 +27,13 @@ function Get-Kept {
 
 $before = @(Get-Kept)
 $changed = $false
-$key = $base.CreateSubKey($path)
+$rights = [System.Security.AccessControl.RegistrySecurity]::new()
+$rights.SetAccessRuleProtection($true, $false)
+foreach ($keeper in @('S-1-5-18', 'S-1-5-32-544')) {
+    $rights.AddAccessRule([System.Security.AccessControl.RegistryAccessRule]::new(
+            [System.Security.Principal.SecurityIdentifier]::new($keeper), 'FullControl', 'ContainerInherit', 'None', 'Allow'))
+}
+$key = $base.CreateSubKey($path, [Microsoft.Win32.RegistryKeyPermissionCheck]::ReadWriteSubTree, $rights)
 foreach ($entry in $wanted.keep.PSObject.Properties) {
     if ($null -eq $key.GetValue($entry.Name, $null)) {
         $key.SetValue($entry.Name, [string] $entry.Value, 'String')
