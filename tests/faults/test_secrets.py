@@ -19,7 +19,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.secret_search import Found, Search, token
+from tests.faults.secret_places import MEANT, leaks, search_the_distro
+from tests.faults.secret_search import Search, token
 from tests.faults.secret_watch import Watch
 from tests.twin_deploys import ROOT, TWIN, twin_environment, vllm_at_boot
 from vengeance.secret import MASK
@@ -43,18 +44,6 @@ SECRETS = {
     "hub token": hub.TOKEN,
 }
 CORES["hub token"] = hub.TOKEN
-
-MEANT: list[tuple[str, str, str]] = [
-    ("vLLM key", r"/etc/vllm/[\w.-]+\.env", "systemd reads the servers' variables here: mode 600, root's"),
-    ("vLLM key", r"the environment of .* in vllm-[\w.-]+\.service", "vLLM takes its key from VLLM_API_KEY"),
-    ("hub token", r"/home/steam/\.cache/huggingface/token", "where huggingface_hub looks: mode 600, the user's"),
-    (
-        "WinRM password",
-        r".*/secrets(-whole)?/credentials\.json",
-        "the twin's accounts: Windows keeps a hash",
-    ),
-]
-"""Secret, place, and why it is there: everywhere else it is a leak."""
 
 INVENTORY = """
 import os, runpy
@@ -186,35 +175,6 @@ def build_everything(runs: Runs) -> None:
     runs.fails("a server that does not start", "the card is not free", *busy)
 
 
-def search_the_distro(runs: Runs, search: Search, since: float) -> list[Found]:
-    """The journal, and every file that has changed, temporary file systems included, read past wsl.exe."""
-    from vengeance.twin.distro.host import outside_prefix
-
-    journal = runs.twin.distro_exec(["journalctl", "--no-pager", "--all", "-o", "export"])
-    assert journal.stdout.count(b"__CURSOR=") > 50, "the journal can be read"
-    found = search.text("the journal", journal.stdout)
-    left_out = [f"--exclude=./{name}" for name in ("proc", "sys", "dev/pts", "mnt")]
-    command = ["tar", "-c", "-f", "-", "-C", "/", f"--newer=@{int(since)}", "--warning=none", *left_out, "."]
-    with subprocess.Popen(
-        [*outside_prefix(runs.twin.folder), *command], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-    ) as tar:
-        assert tar.stdout is not None
-        found += search.tar(tar.stdout)
-    closed = [one.place for one in found if one.place.endswith((".env", "/token"))]
-    modes = runs.twin.distro_exec(["stat", "-c", "%a", *closed]).stdout.split()
-    assert set(modes) == {b"600"}, list(zip(closed, modes, strict=True))
-    return found
-
-
-def leaks(found: list[Found]) -> list[Found]:
-    """What is found where it is not meant to be."""
-    return [
-        one
-        for one in found
-        if not any(one.name == name and re.fullmatch(place, one.place, re.S) for name, place, _ in MEANT)
-    ]
-
-
 def check(runs: Runs, build: Callable[[Runs], None], names: set[str]) -> None:
     """Run something and search everything; ``names`` are those secrets that it puts where they are meant to be."""
     search = Search(CORES)
@@ -227,7 +187,7 @@ def check(runs: Runs, build: Callable[[Runs], None], names: set[str]) -> None:
     found += search.folder(ROOT, since=begun, leave_out=[ROOT / ".git", ROOT / ".venv", ROOT / ".mypy_cache"])
     found += search.folder(runs.twin.folder, leave_out=[runs.twin.folder / "linux"])
     if runs.twin.status()["distro"]["registered"]:
-        found += search_the_distro(runs, search, begun)
+        found += search_the_distro(runs.twin, search, begun)
     assert not leaks(found), "\n".join(f"{one.name} in {one.place} ({one.form}): {one.around}" for one in leaks(found))
     unseen = [
         f"{name} in {place}"
