@@ -124,6 +124,8 @@ def test_the_settings_as_shipped_pass_the_check_that_every_deploy_begins_with() 
         ({"vllm_version": "0.22.0"}, "vllm==0.15.1 is installed, and vllm_version has the flags checked for 0.22.0"),
         ({"vllm_api_key": "sk-plain"}, "vllm_api_key: it is 'generated', None, or a Secret"),
         ({"vllm_api_key": Secret.from_environment("NOT_SET_HERE")}, "NOT_SET_HERE is not set"),
+        ({"vllm_api_key": Secret.of("sk-€")}, "vllm_api_key: a key holds printable ASCII characters alone"),
+        ({"vllm_api_key": Secret.of("sk-1 ")}, "vllm_api_key: a key has no blank at its ends"),
         ({"vllm_hf_home": "models"}, "vllm_hf_home: 'models' is no full path of a folder"),
         ({"vllm_hf_token": "hf_plain"}, "vllm_hf_token is a plain text"),
         ({"vllm_hf_token": Secret.of("hf_two words")}, "vllm_hf_token: the token of Hugging Face has a blank"),

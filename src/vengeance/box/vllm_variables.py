@@ -49,3 +49,14 @@ def unknown_variables(names: Iterable[str], version: str | None) -> list[str]:
             near = difflib.get_close_matches(name, sorted(table.variables), n=1, cutoff=0.0)[0]
             found.append(f"vLLM {table.version} does not read {name}. The nearest one is {near}.")
     return found
+
+
+def check_api_key(key: str) -> None:
+    """Check that clients can send a key: it goes in a header, whose text is ASCII.
+
+    https://www.rfc-editor.org/rfc/rfc9110#section-5.5. Raises ValueError with a sentence that does not hold it.
+    """
+    if not key.isascii() or not key.isprintable():
+        raise ValueError("a key holds printable ASCII characters alone: it is sent in an HTTP header")
+    if key != key.strip():
+        raise ValueError("a key has no blank at its ends: HTTP takes those away")

@@ -27,6 +27,7 @@ from vengeance.box import (
     systemd_unit,
     vllm_environment,
     vllm_profiles,
+    vllm_variables,
     windows_settings,
     wsl_conf,
 )
@@ -354,7 +355,7 @@ def _models(settings: Mapping[str, Any]) -> None:
 
 def _api_key(key: object) -> None:
     if isinstance(key, Secret):
-        systemd_unit.variables(revealed({"VLLM_API_KEY": key}))
+        vllm_variables.check_api_key(revealed({"VLLM_API_KEY": key})["VLLM_API_KEY"])
     elif key not in (None, "generated"):
         # What is there may be the key itself, so it is not shown.
         raise ValueError(

@@ -10,7 +10,7 @@ from pyinfra.api.command import PyinfraCommand, QuoteString, StringCommand
 from pyinfra.api.operation import operation
 from pyinfra.context import host
 
-from vengeance.box import systemd_unit, vllm_faults, vllm_profiles, vllm_unit
+from vengeance.box import systemd_unit, vllm_faults, vllm_profiles, vllm_unit, vllm_variables
 from vengeance.facts.vllm import (
     CARD_CHECK,
     Environment,
@@ -101,6 +101,8 @@ def server(
     for remark in vllm_profiles.remarks(declared, shared, version):
         host.log(f"{profile}: {remark}", logger.warning)
     secrets = checked(lambda: revealed({"VLLM_API_KEY": api_key} if isinstance(api_key, Secret) else {}))
+    if "VLLM_API_KEY" in secrets:
+        checked(lambda: vllm_variables.check_api_key(secrets["VLLM_API_KEY"]))
     quoted = checked(lambda: systemd_unit.variables({**plain, **secrets}))
     words = checked(lambda: vllm_profiles.arguments(declared, version))
     command = checked(lambda: systemd_unit.lines([f"{path}/bin/vllm", "serve", *words]))
