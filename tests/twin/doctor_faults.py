@@ -30,6 +30,7 @@ from vengeance.twin.windows.machine import SESSION_POWER, STANDBY_IDLE
 from vengeance.twin.windows.registry import ENVIRONMENT, LXSS
 from vengeance.twin.windows.scripts import MODELS, ScriptFailed
 from vengeance.twin.windows.scripts import system as power_scripts
+from vengeance.twin.wsl.service import WslError
 
 Planted = Callable[[Patient], AbstractContextManager[Changes]]
 
@@ -421,6 +422,20 @@ def _registered(name: str, value: str, data: int) -> None:
 
 _registered("distro-half-installed", "State", 3)
 _registered("distro-is-wsl1", "Version", 1)
+
+
+@_planted("distro-lets-nobody-in")
+def _closed(patient: Patient) -> Iterator[Changes]:
+    service = patient.daemon.service
+
+    def attach(*arguments: Any) -> Any:
+        raise WslError("Catastrophic failure", "Wsl/Service/E_UNEXPECTED")
+
+    vars(service)["attach"] = attach
+    try:
+        yield {}
+    finally:
+        del vars(service)["attach"]
 
 
 @_planted("distro-stopped", alone=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import shlex
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,12 +25,13 @@ Told = Iterator[Finding | str]
 
 
 class NotReadable(Exception):
-    """A fact could not be read; ``said`` is what the box said."""
+    """A fact could not be read; ``said`` is what the box said, ``asked`` how pyinfra's command line asks for it."""
 
-    def __init__(self, fact: str, said: str) -> None:
+    def __init__(self, fact: str, said: str, given: Mapping[str, object] | None = None) -> None:
         super().__init__(f"{fact}: {said}")
         self.fact = fact
         self.said = said
+        self.asked = " ".join([fact, *(shlex.quote(f"{name}={value}") for name, value in (given or {}).items())])
 
 
 class Ask:
@@ -66,14 +68,14 @@ class Ask:
         try:
             good, output = self._host.run_shell_command(asked.command(**given), **arguments)
         except TimeoutError:
-            raise NotReadable(name, f"no answer within {LONGEST_QUESTION_SECONDS} s") from None
+            raise NotReadable(name, f"no answer within {LONGEST_QUESTION_SECONDS} s", given) from None
         if not good:
             said = output.stderr.strip() or output.stdout.strip() or "it says nothing"
-            raise NotReadable(name, said.splitlines()[-1])
+            raise NotReadable(name, said.splitlines()[-1], given)
         try:
             value: T = asked.process(output.stdout_lines) if output.stdout_lines else asked.default()
         except FactProcessError as error:
-            raise NotReadable(name, str(error)) from None
+            raise NotReadable(name, str(error), given) from None
         return value
 
 

@@ -125,7 +125,7 @@ def lines(
                 yield from _link(one, inventory, width, coloured)
         else:
             titles = ", ".join(one.link.title for one in together)
-            words = f"{titles}: not looked at, because {because}"
+            words = f"not looked at, because {because}: {titles}"
             yield from _wrapped(painted(f"{'-':<9}", "grey", coloured), 9, words, width)
     yield ""
     yield _end(looked, seconds, coloured)

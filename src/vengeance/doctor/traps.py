@@ -80,6 +80,7 @@ TRAPS: dict[str, tuple[Trap, ...]] = {
         _unseen("wsl.exe without a command begins the first-run questions", _OURS),
         _seen("an installation was cut", "distro-half-installed"),
         _seen("a distro runs under WSL 1", "distro-is-wsl1"),
+        _seen("its start hangs or fails after its disk was damaged", "distro-lets-nobody-in", "distro-stopped"),
         _seen("systemd is not on", "systemd-off"),
         _seen("a change of wsl.conf counts with the next start alone", "wsl-conf-not-in-effect", "wsl-conf-differs"),
         _unseen("systemd calls itself degraded", "normal in WSL, so the units are looked at and not that word"),

@@ -90,7 +90,7 @@ def _one(box: Box, link: Link, done: dict[str, Looked], unread: set[str]) -> Loo
         whole = False
         if error.fact not in unread:
             unread.add(error.fact)
-            findings.append(finding("fact-not-readable", str(error), fact=error.fact))
+            findings.append(finding("fact-not-readable", str(error), fact=error.asked))
     except OSError as error:
         whole = False
         findings.append(finding("connection-lost", f"at the link {link.title}: {error}"))

@@ -306,6 +306,16 @@ KINDS = (
         (_SYSTEMD_IN_WSL, wsl(9231)),
     ),
     Kind(
+        "distro-lets-nobody-in",
+        "distro",
+        "broken",
+        "wsl.exe calls the distribution running, and no program can be started in it.",
+        "box",
+        "& 'C:\\Program Files\\WSL\\wsl.exe' --terminate {distro}    # then run deploys/wsl.py here; it says why if it "
+        "stays so",
+        (_TROUBLES_OF_WSL,),
+    ),
+    Kind(
         "several-distros-run",
         "distro",
         "note",

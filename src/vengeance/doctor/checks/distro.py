@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pyinfra.api.exceptions import ConnectError
+from pyinfra.api.host import Host
 from pyinfra.facts.files import FileContents
 
 from vengeance.box import cuda as packages
 from vengeance.box import passthrough, preflight, wsl_conf, wslconfig
-from vengeance.doctor.box import Box, NotReadable, Told
+from vengeance.doctor.box import Box, Told
 from vengeance.doctor.catalogue import finding
 from vengeance.doctor.findings import Finding
 from vengeance.facts.cuda import Passthrough
@@ -63,13 +64,23 @@ def distro(box: Box) -> Told:
     misfits = [] if machine is None else wslconfig.misfits(machine, box.settings["wslconfig"])
     if misfits:
         yield finding("wslconfig-not-in-effect", "; ".join(misfits))
-    try:
-        box.distro.connect(show_errors=False, raise_exceptions=True)
-    except ConnectError as error:
-        raise NotReadable("vengeance.connectors.wsl", str(error)) from error
+    why = _closed(box.distro)
+    if why is not None:
+        yield finding("distro-lets-nobody-in", why, distro=name)
+        return
     room = box.in_distro(DiskRoom, path="/", cache="/nonexistent")
     if room is not None and room["free"] < preflight.SPARE_BYTES // 5:
         yield finding("distro-disk-nearly-full", f"/ has {room['free'] / preflight.GB:.2f} GB free")
+
+
+def _closed(distro: Host) -> str | None:
+    """Why nothing can be run in a distro that is called running; None where it can."""
+    try:
+        distro.connect(show_errors=False, raise_exceptions=True)
+    except ConnectError as error:
+        return str(error)
+    missing: str | None = getattr(distro.connector, "missing", None)
+    return missing
 
 
 def _nobodys(box: Box) -> Finding:
