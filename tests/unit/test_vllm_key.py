@@ -149,5 +149,5 @@ def test_why_there_is_no_key_is_a_sentence(
 
 
 def test_an_inventory_that_is_not_there_is_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["key", "--inventory", str(tmp_path / "none.py")]) == 1
+    assert main(["key", "--inventory", str(tmp_path / "none.py")]) == 64
     assert "There is no inventory" in capsys.readouterr().err

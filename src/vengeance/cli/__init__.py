@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 
 from vengeance.cli import bootstrap, completion, doctor, exit_codes, key, mode, pins, twin, verify, vram
+from vengeance.cli.boxes import InventoryError
 from vengeance.cli.parsers import Parser
 
 # In the order in which a person meets them.
@@ -73,5 +74,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given.command is None:
         made.print_help()
         return exit_codes.RIGHT
-    code: int = given.run(given)
+    try:
+        code: int = given.run(given)
+    except InventoryError as error:
+        print(error, file=sys.stderr)
+        return exit_codes.WRONG_USAGE
     return code

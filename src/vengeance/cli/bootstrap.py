@@ -14,7 +14,6 @@ from pyinfra.api.inventory import Inventory
 
 from vengeance.box import bootstrap
 from vengeance.cli import boxes, exit_codes
-from vengeance.cli.boxes import InventoryError
 
 SCRIPT = Path("bootstrap") / "enable-winrm.ps1"
 LOCAL_SUBNET = "LocalSubnet"
@@ -36,7 +35,7 @@ Examples:
   python -m vengeance bootstrap > enable-winrm.ps1        a file to carry to the box
   python -m vengeance bootstrap | xclip -sel clip         or straight into a shared clipboard
 
-Exit code: 0 printed; 1 it cannot be, and a sentence says why.
+Exit code: 0 printed; 1 it cannot be, and a sentence says why; 64 there is no such inventory, or wrong usage.
 """,
     )
     parser.add_argument("host", nargs="?", help="name of the box, where the inventory has several")
@@ -46,10 +45,10 @@ Exit code: 0 printed; 1 it cannot be, and a sentence says why.
 
 
 def run(given: argparse.Namespace) -> int:
-    """Print the script and return the exit code: 0, or 1 with a sentence on stderr."""
+    """Print the script and return the exit code: 0, or 1 with a sentence on stderr. Raises InventoryError."""
     try:
         name, text = script(given.inventory, given.host)
-    except (InventoryError, BootstrapError) as error:
+    except BootstrapError as error:
         print(error, file=sys.stderr)
         return exit_codes.FAILED
     if given.json:

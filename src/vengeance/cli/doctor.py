@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import shutil
-import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+from pyinfra import logger
 from pyinfra.api.config import Config
 from pyinfra.api.exceptions import PyinfraError
 from pyinfra.api.inventory import Inventory
@@ -52,18 +55,15 @@ declared or will not last; 64 wrong usage; 130 interrupted.
 
 def run(given: argparse.Namespace) -> int:
     """Look at each box of an inventory, show what was found, and return the exit code."""
-    try:
-        known = boxes.load(given.inventory)
-        state, found = of(known, given)
-    except InventoryError as error:
-        print(error, file=sys.stderr)
-        return exit_codes.WRONG_USAGE
+    known = boxes.load(given.inventory)
+    state, found = of(known, given)
     shown: list[report.Shown] = []
     worst = exit_codes.RIGHT
     width = min(_WIDEST, shutil.get_terminal_size((_WIDEST, 24)).columns)
     for box in found:
         began = time.monotonic()
-        looked = walk(box)
+        with _quiet():
+            looked = walk(box)
         seconds = time.monotonic() - began
         code = _CODES[report.verdict(looked)]
         worst = code if worst != exit_codes.FAILED and code != exit_codes.RIGHT else worst
@@ -77,6 +77,17 @@ def run(given: argparse.Namespace) -> int:
     # pyinfra keeps a state by weak references alone.
     del state
     return worst
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Have the connectors not warn of what a finding says better."""
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def of(known: Inventory, given: argparse.Namespace) -> tuple[State, list[Box]]:

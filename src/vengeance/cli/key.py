@@ -15,7 +15,6 @@ from pyinfra.api.inventory import Inventory
 from pyinfra.api.state import State
 
 from vengeance.cli import boxes, exit_codes
-from vengeance.cli.boxes import InventoryError
 from vengeance.facts.vllm import api_key_file
 from vengeance.operations.vllm import made_key
 from vengeance.secret import Secret, SecretError
@@ -37,7 +36,8 @@ Examples:
   export VLLM_API_KEY="$(python -m vengeance key)"
   curl -H "Authorization: Bearer $VLLM_API_KEY" http://BOX:8080/v1/models
 
-Exit code: 0 printed; 1 there is none, or it cannot be read, and a sentence says why.
+Exit code: 0 printed; 1 there is none, or it cannot be read, and a sentence says why; 64 there is no such inventory, or
+wrong usage.
 """,
     )
     parser.add_argument("host", nargs="?", help="name of the distro, where the inventory has several")
@@ -47,10 +47,10 @@ Exit code: 0 printed; 1 there is none, or it cannot be read, and a sentence says
 
 
 def run(given: argparse.Namespace) -> int:
-    """Print the key alone and return the exit code: 0, or 1 with a sentence on stderr."""
+    """Print the key alone and return the exit code: 0, or 1 with a sentence on stderr. Raises InventoryError."""
     try:
         name, shown = key(given.inventory, given.host)
-    except (InventoryError, NoKeyError) as error:
+    except NoKeyError as error:
         print(error, file=sys.stderr)
         return exit_codes.FAILED
     print(json.dumps({"distro": name, "key": shown}) if given.json else shown)

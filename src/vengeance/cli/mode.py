@@ -23,7 +23,6 @@ from pyinfra.api.state import State
 from vengeance.box import gpu_tenants, modes, ollama_settings
 from vengeance.box.modes import MODES, Seen
 from vengeance.cli import boxes, exit_codes
-from vengeance.cli.boxes import InventoryError
 from vengeance.connectors.wsl import DEFAULT_DISTRO
 from vengeance.facts import ollama, tenants, wsl
 from vengeance.operations.stage import same_machine
@@ -153,15 +152,11 @@ again goes on).
 
 
 def run(given: argparse.Namespace) -> int:
-    """Show or change what was asked for, and return the exit code."""
+    """Show or change what was asked for, and return the exit code. Raises InventoryError."""
     if given.profile is not None and given.what != "batch":
         print(f"--profile says what batch is to serve, and {given.what} serves nothing: leave it out.", file=sys.stderr)
         return exit_codes.WRONG_USAGE
-    try:
-        found = boxes.load(given.inventory)
-    except InventoryError as error:
-        print(error, file=sys.stderr)
-        return exit_codes.WRONG_USAGE
+    found = boxes.load(given.inventory)
     return _show(given, found) if given.what == "show" else _change(given)
 
 
@@ -206,17 +201,17 @@ def _show(given: argparse.Namespace, known: Inventory) -> int:
         print(json.dumps([as_json(each) for each in found], indent=1))
     else:
         print("\n\n".join("\n".join(report(each)) for each in found))
-    return 0
+    return exit_codes.RIGHT
 
 
 def _read(file: Path, known: Inventory) -> Iterator[Found]:
     """Read each box of an inventory. Raises ModeError."""
     # pyinfra keeps a state by weak references alone.
     state = State(known, Config())  # type: ignore[no-untyped-call]
-    boxes = [each for each in known if "windows" in each.groups]
-    if not boxes:
+    found = [each for each in known if "windows" in each.groups]
+    if not found:
         raise ModeError(f"{file} has no box: a host in the group windows, whose name begins with @winrm/.")
-    for box in boxes:
+    for box in found:
         distro = next((each for each in known if "wsl" in each.groups and same_machine(box, each)), None)
         try:
             box.connect(show_errors=False, raise_exceptions=True)

@@ -16,7 +16,6 @@ from vengeance import colours
 from vengeance.box import pins
 from vengeance.box.pins import Pin
 from vengeance.cli import boxes, exit_codes
-from vengeance.cli.boxes import InventoryError
 from vengeance.verify.inventory import group_data
 
 
@@ -51,11 +50,11 @@ Exit code: 0 shown; 64 the inventory cannot be read.
 
 
 def run(given: argparse.Namespace) -> int:
-    """Print the pins and return the exit code: 0, or 64 with a sentence on stderr."""
+    """Print the pins and return the exit code: 0, or 64 with a sentence on stderr. Raises InventoryError."""
     try:
         shipped = pins.shipped()
         hosts = boxes.load(given.inventory)
-    except (InventoryError, ValueError) as error:
+    except ValueError as error:
         print(error, file=sys.stderr)
         return exit_codes.WRONG_USAGE
     told = [(pin, list(replaced(pin, hosts, given.inventory))) for pin in shipped.values()]

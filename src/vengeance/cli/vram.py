@@ -15,7 +15,6 @@ from vengeance.box import model_config, vllm_profiles, vram
 from vengeance.box.model_config import ModelConfig
 from vengeance.box.vram import MIB, Budget, Lever, Range, Settings, Verdict
 from vengeance.cli import boxes, exit_codes
-from vengeance.cli.boxes import InventoryError
 
 CARD_MIB = 24564
 """An RTX 4090."""
@@ -115,7 +114,7 @@ def run(given: argparse.Namespace) -> int:
     try:
         cases = list(_cases(given))
         budgets = [vram.plan(case.config, case.settings, card, held, case.weights) for case in cases]
-    except (InventoryError, ValueError, OSError) as error:
+    except (ValueError, OSError) as error:
         print(error, file=sys.stderr)
         return exit_codes.WRONG_USAGE
     levers = [vram.lever(case.config, budget, held, case.weights) for case, budget in zip(cases, budgets, strict=True)]
