@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -55,11 +56,13 @@ def test_what_a_stage_does_twice_without_a_fault_it_may_do_twice_with_one() -> N
     assert judged(replace(twice, usual={"wsl --shutdown": 2}))[0] == RIGHT
 
 
-def test_every_request_is_in_one_group_and_far_from_the_others_of_it() -> None:
-    made = list(groups(range(1, 101), 7))
-    assert sorted(request for group in made for request in group) == list(range(1, 101))
-    assert all(len(group) <= 7 for group in made)
-    assert min(later - one for group in made for one, later in pairwise(group)) == len(made)
+@pytest.mark.parametrize("requests", [range(1, 101), range(3, 400, 9), [1, 2, 3, 50, 51, 99]])
+def test_every_request_is_in_one_run_and_far_from_the_others_of_it(requests: Sequence[int]) -> None:
+    made = groups(requests, 10)
+    assert sorted(request for group in made for request in group) == list(requests)
+    assert all(later - one >= 10 for group in made for one, later in pairwise(group))
+    assert len(made) <= 10
+    assert groups(requests, 0) == [[request] for request in requests]
 
 
 def test_outcomes_are_kept_and_the_last_of_a_place_counts(tmp_path: Path) -> None:

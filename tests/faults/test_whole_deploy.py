@@ -14,7 +14,7 @@ NO_ANSWER = (100,)
 QUICK = [kind for name, kind in KINDS.items() if name != "no_answer"]
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_a_deploy_with_a_fault_at_every_ninth_request_ends_right_and_does_nothing_twice(box: FaultyBox) -> None:
     places = range(EVERY, LAST, EVERY)
     faults = {request: QUICK[number % len(QUICK)] for number, request in enumerate(places)}

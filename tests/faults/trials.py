@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable
 
 from tests.faults.faulty_box import FaultyBox, Usual
 from tests.faults.kinds import Kind
 from tests.faults.outcomes import RIGHT, Outcome, judged
 
 
-def groups(requests: Sequence[int], together: int) -> Iterator[list[int]]:
-    """Split requests into groups of at most so many, the members of each as far apart as can be.
+def groups(requests: Iterable[int], apart: int) -> list[list[int]]:
+    """Split requests, in their order, into as few runs as can be.
 
-    >>> list(groups(range(1, 8), 3))
+    + apart: how many requests there are at least from one fault of a run to the next; 0: each has its own
+
+    >>> groups(range(1, 8), 3)
     [[1, 4, 7], [2, 5], [3, 6]]
     """
-    count = -(-len(requests) // max(1, together))
-    yield from (list(requests[number::count]) for number in range(count))
+    made: list[list[int]] = []
+    for request in requests:
+        group = next((each for each in made if apart and request - each[-1] >= apart), None)
+        if group is None:
+            made.append([request])
+        else:
+            group.append(request)
+    return made
 
 
 def tried(box: FaultyBox, stage: str, kind: Kind, requests: list[int], usual: Usual) -> list[Outcome]:
