@@ -1,1 +1,1 @@
-"""box of vengeance."""
+"""What the box is made of and by which rules, as pure functions: nothing here reads, writes or connects."""

@@ -21,6 +21,11 @@ def unit_of(name: str) -> str:
     return f"vllm-{name}.service"
 
 
+def profile_of(unit: str) -> str:
+    """Return the name of the profile that a unit of that kind is of."""
+    return unit.removeprefix("vllm-").removesuffix(".service")
+
+
 @dataclass(frozen=True)
 class Profile:
     """One vLLM server; what is None is left to vLLM.

@@ -1,1 +1,1 @@
-"""facts of vengeance."""
+"""What a host is now, read through its connector; nothing here changes anything."""

@@ -33,7 +33,7 @@ def parse_states(output: list[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for line in output[:-1]:
         unit, _, state = line.partition(" ")
-        profile = unit.removeprefix("vllm-").removesuffix(".service")
+        profile = vllm_profiles.profile_of(unit)
         if vllm_profiles.unit_of(profile) != unit or state not in ACTIVE_STATES:
             raise FactProcessError(f"The states of the servers have a line that nobody asked for: {line!r}.")
         found[profile] = state

@@ -289,7 +289,7 @@ def healthy(port: int, profile: str, running: bool = True, timeout: int = 0) -> 
 
         vllm.healthy(name="The server answers", port=8080, profile="qwen2.5-coder-32b", timeout=900)
     """
-    unit = f"vllm-{profile}.service"
+    unit = vllm_profiles.unit_of(profile)
     if state.current_stage != StateStage.Execute:
         host.noop(f"port {port} is asked when the deploy runs")
         return

@@ -179,7 +179,7 @@ def no_other_servers(profiles: Sequence[str], systemd: bool = True) -> Generator
         return
     for unit in old:
         host.log(f"unit {unit}: as it was -> (removed)")
-        name = unit.removesuffix(".service").removeprefix("vllm-")
+        name = vllm_profiles.profile_of(unit)
         yield StringCommand("systemctl disable", "--now" if systemd else "", QuoteString(unit))
         files = (f"/etc/systemd/system/{unit}", environment_file(name), started_with_file(name))
         yield StringCommand("rm -f --", *(QuoteString(file) for file in files))
