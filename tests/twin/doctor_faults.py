@@ -603,6 +603,7 @@ def _profile(name: str, alone: bool = False, **fields: Any) -> None:
     _declared_inside(name, alone, vllm_profiles=_profiles(chosen=fields))
 
 
+_declared_inside("setting-wrong", True, vllm_profiles=_profiles(more={"extra": {"modl": "/srv/model", "port": 8081}}))
 _profile("profile-does-not-fit", gpu_memory_utilization=0.85, max_model_len=32768)
 _profile("profile-setting-doubtful", quantization="awq")
 _declared_inside("unit-missing", vllm_profiles=_profiles(more={"extra": {"model": "/srv/model", "port": 8081}}))

@@ -132,6 +132,7 @@ TRAPS: dict[str, tuple[Trap, ...]] = {
         _seen("nothing listens, or the firewall drops it", "winrm-refused", "box-does-not-answer"),
         _seen("https on the port of http, and the other way", "tls-not-spoken", "scheme-wrong"),
         _seen("Basic over http", "connection-setting-wrong"),
+        _seen("a misspelled or missing setting", "setting-wrong", "connection-setting-wrong"),
         _seen("a wrong password, tried again, locks the account", "sign-in-refused"),
         _seen("the secret is not there", "password-not-there"),
         _seen("shells of cut clients stay until they are idle", "winrm-shells-used-up"),

@@ -91,6 +91,13 @@ def _one(box: Box, link: Link, done: dict[str, Looked], unread: set[str]) -> Loo
         if error.fact not in unread:
             unread.add(error.fact)
             findings.append(finding("fact-not-readable", str(error), fact=error.asked))
+    except (ValueError, LookupError) as error:
+        # What is declared is read where it is compared.
+        whole = False
+        said = f"{error} is not declared" if isinstance(error, KeyError) else str(error)
+        if said not in unread:
+            unread.add(said)
+            findings.append(finding("setting-wrong", said))
     except OSError as error:
         whole = False
         findings.append(finding("connection-lost", f"at the link {link.title}: {error}"))

@@ -19,6 +19,15 @@ KINDS = (
         (INVENTORY, "src/vengeance/connectors/settings.py"),
     ),
     Kind(
+        "setting-wrong",
+        "network",
+        "broken",
+        "A setting of the box cannot be used, or is not there, so what it is about was not looked at.",
+        "here",
+        "edit group_data/, or {inventory}; pyinfra {inventory} deploys/preflight.py --dry names every such setting",
+        ("group_data/windows.py", "group_data/wsl.py"),
+    ),
+    Kind(
         "name-not-resolved",
         "network",
         "broken",

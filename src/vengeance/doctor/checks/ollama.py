@@ -131,7 +131,8 @@ def _wrong(
     others = {**present["machine"], **present["user"]}
     if "OLLAMA_CONTEXT_LENGTH" not in effect and "OLLAMA_CONTEXT_LENGTH" not in {name.upper() for name in others}:
         yield finding("ollama-context-by-vram", "neither declared nor set")
-    if _is_loopback(effect.get(_HOST)) and _HOST not in told:
+    forwarded = settings["ollama_port"] in settings["exposed_ports"]
+    if _is_loopback(effect.get(_HOST)) and _HOST not in told and not forwarded:
         evidence = f"{_HOST} is declared as {effect.get(_HOST) or '(not at all)'}"
         yield finding("ollama-on-loopback-only", evidence, port=settings["ollama_port"])
 

@@ -164,8 +164,8 @@ def _life(box: Box, profile: Profile, told: UnitState) -> Iterator[Finding]:
             evidence = f"{profile.unit} is active and gives no 200 on port {profile.port}, path /health"
             yield finding("server-does-not-answer", evidence, unit=profile.unit)
         return
-    # "activating" is one that died and waits for its next start.
-    if told["state"] not in ("failed", "activating") and told["result"] == "success":
+    # "activating" is one that died and waits for its next start; one that was stopped since is nobody's trouble.
+    if told["state"] not in ("failed", "activating"):
         if profile.enabled:
             evidence = f"{profile.unit} is {told['state']}, and its profile is enabled"
             yield finding("server-failed", evidence, unit=profile.unit)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ntpath
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -182,8 +181,3 @@ def _differences(
         for key in dict.fromkeys([*mine, *theirs]):
             if (section, key) not in told and mine.get(key) != theirs.get(key):
                 yield f"[{section}] {key} is {theirs.get(key, '(not set)')}, not {mine.get(key, '(not set)')}"
-
-
-def drive_of(path: str) -> str:
-    """The drive of a Windows path, as ``C:``."""
-    return ntpath.splitdrive(path)[0].upper()
