@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import tempfile
@@ -19,6 +20,14 @@ if TYPE_CHECKING:
 # servers run on threads in the same process, begun before or after that; halves of both kinds wait on each other
 # for ever. Tests that need the command line as it is start it as a process of its own.
 monkey.patch_all = lambda *args, **kwargs: None
+
+# Who only looks at a box with these tests has no hypothesis.
+with contextlib.suppress(ModuleNotFoundError):
+    from hypothesis import HealthCheck, settings
+
+    # How long an example takes tells how busy the machine is, and nothing of what is tested.
+    settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("busy")
 
 HERE = Path(__file__).parent
 # Folders whose files look at one and the same deployed box.
