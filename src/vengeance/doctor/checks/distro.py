@@ -80,6 +80,8 @@ def _closed(distro: Host) -> str | None:
     except ConnectError as error:
         return str(error)
     missing: str | None = getattr(distro.connector, "missing", None)
+    if missing is not None:
+        distro.disconnect()
     return missing
 
 
