@@ -56,21 +56,21 @@ def fit(one: Fault, others: list[Fault]) -> bool:
 
 
 def rows() -> list[list[Fault]]:
-    """What is planted at once: each fault alone in the full tests, else with those that it has nothing to do with."""
-    if FULL:
-        return [[fault] for fault in FAULTS]
+    """What is planted at once: a fault with others that it has nothing to do with, or alone where it needs that.
+
+    A walk costs the same whatever it finds, so what is left over of links with many faults is for the full tests.
+    """
     together: list[list[Fault]] = []
     for fault in FAULTS:
-        if fault.slow or fault.alone:
+        if fault.alone or (fault.slow and not FULL):
             continue
         row = next((each for each in together if fit(fault, each)), None)
         if row is None:
             together.append([fault])
         else:
             row.append(fault)
-    # A walk costs the same whatever it finds, so those of links with many faults are for the full tests.
-    worth = [row for row in together if len(row) >= _ENOUGH]
-    return [*worth, *([fault] for fault in FAULTS if fault.alone and not fault.slow)]
+    worth = [row for row in together if FULL or len(row) >= _ENOUGH]
+    return [*worth, *([fault] for fault in FAULTS if fault.alone and (FULL or not fault.slow))]
 
 
 def merged(all_changes: list[Changes]) -> Changes:
