@@ -30,6 +30,7 @@ from vengeance.powershell import Script
 from vengeance.twin.client import Twin
 from vengeance.verify import inventory
 
+pytestmark = pytest.mark.timeout(900)
 NAME = "fuzz"
 
 
@@ -152,7 +153,7 @@ def declare(host: Host, operation: Any, **arguments: Any) -> bool:
 # --- Windows ---
 
 
-@examples(40, 3000)
+@examples(40, 300)
 @given(name=odd_text, content=st.binary(max_size=40))
 @example(name="a.", content=b"1")
 @example(name="a ", content=b"1")
@@ -194,7 +195,7 @@ def test_what_is_no_path_of_a_file_is_refused_both_ways(clean: Sides, path: str)
     assert clean.files() == {}
 
 
-@examples(25, 2000)
+@examples(25, 300)
 @given(name=st.sampled_from(["FUZZ_A"]) | odd_text, value=odd_text.filter(bool))
 @example(name="FUZZ_A", value="a\0b")
 @example(name="FUZZ_A", value="a\ud800b")
@@ -225,7 +226,7 @@ data_of = {
 }
 
 
-@examples(40, 3000)
+@examples(40, 300)
 @given(
     name=odd_text,
     value=st.sampled_from(sorted(data_of)).flatmap(lambda kind: st.tuples(st.just(kind), data_of[kind])),
@@ -248,7 +249,7 @@ def test_a_value_of_the_registry_arrives_as_it_was_declared(clean: Sides, name: 
 ENVIRONMENT = "HKLM\\SYSTEM\\CurrentControlSet\\Control\\Session Manager\\Environment"
 
 
-@examples(30, 3000)
+@examples(30, 300)
 @given(name=odd_text.map(lambda text: "FUZZ" + text), value=odd_text)
 @example(name="FUZZ\u0130", value="a")
 @example(name="FUZZ", value="%PATH%")
@@ -266,7 +267,7 @@ def test_a_variable_of_the_machine_arrives_as_it_was_declared(clean: Sides, name
 RULES = "HKLM\\SYSTEM\\CurrentControlSet\\Services\\SharedAccess\\Parameters\\FirewallPolicy\\FirewallRules"
 
 
-@examples(20, 1000)
+@examples(20, 300)
 @given(name=odd_text.map(lambda text: "f" + text), port=st.integers(-1, 65536))
 @example(name="fuzz a-b.c_d", port=8080)
 @example(name="f*", port=1)
@@ -283,7 +284,7 @@ def test_a_rule_of_the_firewall_arrives_as_it_was_declared(clean: Sides, name: s
     assert clean.registry(RULES) == before
 
 
-@examples(20, 1000)
+@examples(20, 300)
 @given(name=odd_text.map(lambda text: "t" + text), arguments=odd_text)
 @example(name="t a", arguments='"quoted" %PATH% & <x>')
 @example(name="t", arguments="a\u2028b")
@@ -306,7 +307,7 @@ def test_a_task_arrives_as_it_was_declared(clean: Sides, name: str, arguments: s
 # --- the distro ---
 
 
-@examples(25, 2000)
+@examples(25, 300)
 @given(name=odd_text.filter(lambda text: "/" not in text), content=st.binary(max_size=40))
 @example(name="a\nb\n", content=b"1")
 @example(name="a\0b", content=b"1")
@@ -332,7 +333,7 @@ printf %s "$FUZZ" >/tmp/fuzz/variable; printf %s "$1" >/tmp/fuzz/word; pwd >/tmp
 """
 
 
-@examples(25, 2000)
+@examples(25, 300)
 @given(variable=odd_text, folder=odd_text.filter(lambda text: "/" not in text), stdin=odd_text, word=odd_text)
 @example(variable="a\0b", folder="f", stdin="s", word="w")
 @example(variable="v", folder="f\0g", stdin="s", word="w")

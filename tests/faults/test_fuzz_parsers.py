@@ -14,7 +14,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tests.faults.fuzzing import examples, odd_text
+from tests.faults.fuzzing import FULL, examples, odd_text
 from vengeance.box import (
     downloads,
     firewall,
@@ -125,9 +125,9 @@ REFUSERS: list[Callable[[str], object]] = [
 """What checks or reads what a person has written: it takes it, or raises ValueError."""
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(900 if FULL else 60)
 @pytest.mark.parametrize("read", range(len(READERS)))
-@examples(25, 5000)
+@examples(25, 1000)
 @given(text=odd_text)
 @example(text=LONG)
 @example(text=f"[wsl2]\nvmIdleTimeout={LONG}")
@@ -139,7 +139,7 @@ def test_what_a_box_says_is_read_whatever_it_is(read: int, text: str) -> None:
 
 
 @pytest.mark.parametrize("refuse", range(len(REFUSERS)))
-@examples(25, 5000)
+@examples(25, 1000)
 @given(text=odd_text)
 @example(text=LONG)
 @example(text="[" * 100_000)
@@ -181,7 +181,7 @@ values = st.recursive(
 )
 
 
-@examples(150, 20_000)
+@examples(150, 2000)
 @given(changed=st.dictionaries(st.sampled_from(KEYS), values, max_size=5))
 @example(changed={"layer_types": 5})
 @example(changed={"max_position_embeddings": 4096, "rope_scaling": {"type": "linear", "factor": float("inf")}})
@@ -206,7 +206,7 @@ settings_of_wslconfig = st.dictionaries(
 )
 
 
-@examples(150, 20_000)
+@examples(150, 2000)
 @given(settings=settings_of_wslconfig)
 @example(settings={"wsl2": {"kernelCommandLine": "a\x85b"}})
 @example(settings={"wsl2": {"kernelCommandLine": " a"}})
@@ -226,7 +226,7 @@ def test_what_is_written_to_wslconfig_is_what_is_read_from_it(settings: dict[str
     assert wslconfig.differences(".wslconfig", written, texts) == [".wslconfig: the same settings, written anew"]
 
 
-@examples(150, 20_000)
+@examples(150, 2000)
 @given(words=st.lists(odd_text, max_size=4))
 def test_a_command_line_in_a_unit_is_read_back_as_it_was(words: list[str]) -> None:
     try:
@@ -241,7 +241,7 @@ def test_a_command_line_in_a_unit_is_read_back_as_it_was(words: list[str]) -> No
     assert read == ["/bin/program", *words]
 
 
-@examples(150, 20_000)
+@examples(150, 2000)
 @given(
     settings=st.dictionaries(
         st.sampled_from(sorted(wsl_conf.SETTINGS)) | odd_text,
