@@ -424,7 +424,7 @@ _registered("distro-half-installed", "State", 3)
 _registered("distro-is-wsl1", "Version", 1)
 
 
-@_planted("distro-lets-nobody-in")
+@_planted("distro-lets-nobody-in", alone=True)
 def _closed(patient: Patient) -> Iterator[Changes]:
     service = patient.daemon.service
 
