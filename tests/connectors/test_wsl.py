@@ -45,6 +45,17 @@ def test_pyinfras_own_operations_work_unchanged_and_a_second_run_changes_nothing
     assert changed in ([], ["units are read"])
 
 
+def test_a_distro_is_started_anew_in_a_run_that_its_windows_host_takes_no_part_in(
+    systemd: Twin, pyinfra: Pyinfra
+) -> None:
+    look(systemd, "touch /run/old-instance; touch /etc/wsl.conf")
+    deploy = pyinfra.folder / "anew.py"
+    deploy.write_text('from vengeance.operations import wsl\nwsl.instance(name="Anew", systemd=True)\n')
+    done = pyinfra.run(str(deploy), "--yes", "--limit", WSL)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert look(systemd, "ls /run/old-instance 2>/dev/null; cat /proc/1/comm") == "systemd\n"
+
+
 def test_every_sign_and_every_global_argument_arrives(distro: Twin, pyinfra: Pyinfra) -> None:
     pyinfra.deploy("shell", "--limit", WSL)
     assert look(distro, "cat /opt/signs") == SIGNS

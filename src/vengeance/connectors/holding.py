@@ -25,6 +25,12 @@ def read(connector: object, script: str) -> list[str]:
     return _printed(script, _client(connector).powershell(load(script), "{}", read_only=True))
 
 
+def run(connector: object, script: Script) -> list[str]:
+    """Run a shipped script on the box, also by a distro's connector, and return what it prints. Raises OSError."""
+    said = _client(connector).powershell(load(script.script), script.parameters, secret=script.secret)
+    return _printed(script.script, said)
+
+
 def hold(connector: object, script: str, parameters: Callable[[bool], Mapping[str, JSON]]) -> list[str]:
     """Return what a shipped script prints that takes something for as long as its process lives.
 

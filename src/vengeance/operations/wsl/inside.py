@@ -16,11 +16,12 @@ from pyinfra.operations import files, server
 
 from vengeance.box import before as names
 from vengeance.box import wsl_conf, wslconfig
-from vengeance.facts.wsl import Instance
+from vengeance.connectors import holding
+from vengeance.facts.wsl import Instance, parse_program, wsl_exe
 from vengeance.operations.before import kept_inside
-from vengeance.operations.refusal import checked, failed
+from vengeance.operations.refusal import checked, failed, in_a_sentence
 from vengeance.operations.wsl.checks import check_distro, check_user
-from vengeance.operations.wsl.program import run_wsl
+from vengeance.operations.wsl.program import ended_badly
 
 FILE = "/etc/wsl.conf"
 
@@ -137,13 +138,16 @@ def instance(systemd: bool = True, conf: OperationMeta | None = None) -> Generat
     yield FunctionCommand(check_systemd, [systemd], {})
 
 
+@in_a_sentence
 def terminate(state: State, host: Host) -> bool:
-    """Stop the distro of a @wsl host with ``wsl.exe --terminate``, run by its Windows host."""
+    """Stop the distro of a @wsl host with ``wsl.exe --terminate``, run on its Windows."""
     distro = str(host.data.wsl_distro)
     check_distro(distro)
-    windows_host = state.inventory.get_host(f"@winrm/{host.data.wsl_host}")
-    if not run_wsl(state, windows_host, f"--terminate {distro}"):
-        return False
+    arguments = f"--terminate {distro}"
+    # Over the distro's own connection: with --limit wsl the Windows host takes no part in the run.
+    code, text = parse_program(holding.run(host.connector, wsl_exe(arguments)))
+    if code != 0:
+        return failed(host, ended_badly(host, arguments, code, text))
     # What carried our commands into the distro ended with it, which the connection learns from the next command.
     with suppress(OSError):
         host.run_shell_command("true")

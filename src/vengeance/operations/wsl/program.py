@@ -39,9 +39,16 @@ def run_wsl(state: State, host: Host, arguments: str) -> bool:
     if not succeeded:
         return failed(host, f"{host.name} could not run wsl.exe {arguments}: {output.stderr}")
     code, text = parse_program(output.stdout_lines)
-    return code == 0 or failed(
-        host, f"wsl.exe {arguments} on {host.name} ended with {code}: {json.dumps(text.strip())}"
-    )
+    return code == 0 or failed(host, ended_badly(host, arguments, code, text))
+
+
+def ended_badly(host: Host, arguments: str, code: int | None, text: str) -> str:
+    """Return the sentence for a wsl.exe that did not end with 0.
+
+    + code, text: what ``parse_program`` made of its answer
+    """
+    how = "did not end in time" if code is None else f"ended with {code}"
+    return f"wsl.exe {arguments} on {host.name} {how}: {json.dumps(text.strip())}"
 
 
 def shut_down(state: State, host: Host) -> bool:
