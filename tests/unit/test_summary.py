@@ -121,6 +121,11 @@ def test_while_ollama_has_the_card_vllm_is_not_offered_and_the_other_way_round()
     assert len(lines) == 4
 
 
+def test_nothing_that_loads_a_model_is_offered_where_the_card_is_to_stay_free() -> None:
+    lines = summary.to_try("100.98.226.75", WINDOWS, DISTRO, loads=False)
+    assert lines == ["curl http://100.98.226.75:11434/api/version"]
+
+
 def test_what_cannot_be_reached_is_not_offered() -> None:
     loopback = {**WINDOWS, "ollama_machine_variables": {"OLLAMA_HOST": "127.0.0.1:11434"}}
     assert summary.to_try("a", loopback, DISTRO) == []

@@ -52,6 +52,7 @@ def to_try(
     distro: Mapping[str, Any] | None,
     serving: str | None = None,
     inventory: str | None = None,
+    loads: bool = True,
 ) -> list[str]:
     """Return command lines for another machine that show that the box works.
 
@@ -59,19 +60,21 @@ def to_try(
     + windows, distro: the data of both sides; None where the distro is not part of the deploy
     + serving: profile of the vLLM server that has the card, None where Ollama has it
     + inventory: the file that our own commands have to be told; None where they take it by themselves
+    + loads: whether one of them may have Ollama load a model
     """
-    return [*_ollama_lines(address, windows, serving), *_vllm_lines(address, windows, distro, serving, inventory)]
+    # Beside a vLLM server that has the card it would compute on the processor.
+    asks = loads and serving is None
+    return [*_ollama_lines(address, windows, asks), *_vllm_lines(address, windows, distro, serving, inventory)]
 
 
-def _ollama_lines(address: str, settings: Mapping[str, Any], serving: str | None) -> Iterator[str]:
+def _ollama_lines(address: str, settings: Mapping[str, Any], asks: bool) -> Iterator[str]:
     both = ollama_settings.in_effect(settings["ollama_machine_variables"], settings["ollama_user_variables"])
     if ollama_server.address(both.get("OLLAMA_HOST", "")).host in _LOOPBACK:
         return
     url = f"http://{_in_url(address)}:{settings['ollama_port']}"
     yield f"curl {url}/api/version"
     models = settings["ollama_models"]
-    # Beside a vLLM server that has the card it would compute on the processor.
-    if models and serving is None:
+    if models and asks:
         # The smallest is there soonest, and fits beside what else is on the card.
         smallest = min(models, key=lambda model: model.get("size_gb") or 0)["name"]
         yield _chat(url, smallest)

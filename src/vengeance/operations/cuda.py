@@ -29,7 +29,7 @@ from vengeance.facts.cuda import Nvcc, Passthrough
 from vengeance.facts.windows import Gpus
 from vengeance.operations import debian
 from vengeance.operations.before import kept_inside
-from vengeance.operations.refusal import checked, failed, in_a_sentence, refuse
+from vengeance.operations.refusal import checked, failed, in_a_sentence, refuse, warn_in_a_plan
 from vengeance.operations.stage import windows_side
 
 
@@ -82,9 +82,7 @@ def passthrough(driver: str = "0", card: str = "") -> Generator[PyinfraCommand, 
 
 def _broken(sentence: str) -> PyinfraCommand:
     full = f"The card of Windows does not reach {host.name}: {sentence}"
-    if state.current_stage == StateStage.Prepare:
-        # The command does nothing in a plan, and the plan is where this is wanted.
-        host.log(full, logger.warning)
+    warn_in_a_plan(full)
     return refuse(full)
 
 

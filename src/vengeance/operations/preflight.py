@@ -8,8 +8,7 @@ from pyinfra import logger
 from pyinfra.api.command import PyinfraCommand
 from pyinfra.api.exceptions import OperationValueError
 from pyinfra.api.operation import operation
-from pyinfra.api.state import StateStage
-from pyinfra.context import host, state
+from pyinfra.context import host
 
 from vengeance.box import preflight, restart, tailnet, versions, wslconfig
 from vengeance.facts.tailscale import Status
@@ -24,7 +23,7 @@ from vengeance.facts.windows import (
     WsmanQuota,
 )
 from vengeance.facts.windows.network import Listeners, ReservedPorts
-from vengeance.operations.refusal import refuse_all
+from vengeance.operations.refusal import refuse_all, warn_in_a_plan
 from vengeance.powershell import windows
 
 # Where Ollama keeps models without OLLAMA_MODELS (ollama/ollama, envconfig/config.go).
@@ -129,10 +128,7 @@ def ready(
     if any(not one["administered"] for one in taken):
         host.log(f"Windows' own NAT has taken port {port}: the stage windows takes it back")
     if findings:
-        if state.current_stage == StateStage.Prepare:
-            # The command below does nothing in a plan, and the plan is where this is wanted.
-            for finding in findings:
-                host.log(finding, logger.warning)
+        warn_in_a_plan(*findings)
         yield refuse_all(
             [f"{host.name} cannot become what it should be, {len(findings)} to mend. Nothing was changed.", *findings]
         )

@@ -14,7 +14,8 @@ from pyinfra import logger
 from pyinfra.api.command import FunctionCommand
 from pyinfra.api.exceptions import OperationValueError
 from pyinfra.api.host import Host
-from pyinfra.api.state import State
+from pyinfra.api.state import State, StateStage
+from pyinfra.context import host, state
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -62,6 +63,16 @@ def refuse(sentence: str) -> FunctionCommand:
     + sentence: what is wrong, where, the value seen, and what mends it
     """
     return FunctionCommand(_say_and_fail, [sentence], {})
+
+
+def warn_in_a_plan(*sentences: str) -> None:
+    """Say in a plan what a command of ``refuse`` says later: there it does nothing, and a plan is where it helps.
+
+    + sentences: each on a line of its own
+    """
+    if state.current_stage == StateStage.Prepare:
+        for sentence in sentences:
+            host.log(sentence, logger.warning)
 
 
 def refuse_all(sentences: Iterable[str]) -> FunctionCommand:

@@ -29,6 +29,7 @@ from vengeance.connectors import holding
 from vengeance.facts.windows import parse as parse_answer
 from vengeance.operations import interrupted
 from vengeance.operations.refusal import refuse
+from vengeance.operations.stage import name_of_box
 from vengeance.powershell import run_lock
 
 
@@ -65,7 +66,7 @@ def take() -> None:
         )
     interrupted.is_told()
     deploy = Path(state.current_exec_filename or "a deploy")
-    box = _boxes.setdefault(state, {}).setdefault(_name_of(host), Box("/".join(deploy.parts[-2:])))
+    box = _boxes.setdefault(state, {}).setdefault(name_of_box(host), Box("/".join(deploy.parts[-2:])))
     if host.name not in box.hosts:
         box.hosts.add(host.name)
         held(name="No other run is at work on this box")
@@ -85,7 +86,7 @@ def held() -> Generator[PyinfraCommand, None, None]:
 
         run_lock.take()
     """
-    box = _boxes[state][_name_of(host)]
+    box = _boxes[state][name_of_box(host)]
     plan = state.current_stage != StateStage.Execute
     with box.lock:
         # The two sides of a box come here side by side.
@@ -103,16 +104,12 @@ def held() -> Generator[PyinfraCommand, None, None]:
     host.noop("no other run is at work on this box")
 
 
-def _name_of(host: Host) -> str:
-    return host.name if "windows" in host.groups else f"@winrm/{host.data.get('wsl_host')}"
-
-
 def _look(host: Host) -> str | None:
     """Return why the box would not be to be had now; a plan takes nothing."""
     holder = parse_answer("Get-RunLock", holding.read(host.connector, "Get-RunLock"), run_lock.RunLock)["holder"]
     if holder is None or _dead(parse(holder["owner"])):
         return None
-    return refusal(_name_of(host), parse(holder["owner"]), holder["pid"])
+    return refusal(name_of_box(host), parse(holder["owner"]), holder["pid"])
 
 
 def _seize(host: Host, box: Box) -> str | None:
@@ -128,7 +125,7 @@ def _seize(host: Host, box: Box) -> str | None:
 
     def complaint(said: list[str]) -> str | None:
         holder = after(said)
-        return None if holder["owner"] == owner.text else displaced(_name_of(host), parse(holder["owner"]))
+        return None if holder["owner"] == owner.text else displaced(name_of_box(host), parse(holder["owner"]))
 
     holder = ask()
     other = parse(holder["owner"])
@@ -138,7 +135,7 @@ def _seize(host: Host, box: Box) -> str | None:
         holder = ask()
         other = parse(holder["owner"])
     if holder["owner"] != owner.text:
-        return refusal(_name_of(host), other, holder["pid"])
+        return refusal(name_of_box(host), other, holder["pid"])
     # Should it be lost on the way, it is not taken from anybody again.
     given["instead_of"] = 0
     holding.keep(host.connector, "Set-RunLock", complaint)

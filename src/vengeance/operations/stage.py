@@ -37,6 +37,11 @@ def same_machine(one: Host, other: Host) -> bool:
     return any(a.name == f"@winrm/{b.data.get('wsl_host')}" for a, b in pairs)
 
 
+def name_of_box(host: Host) -> str:
+    """Return the name that both sides of a box know it by: that of its Windows host."""
+    return host.name if "windows" in host.groups else f"@winrm/{host.data.get('wsl_host')}"
+
+
 def windows_side(distro: Host) -> Host | None:
     """Return the connected Windows side of the box that a distro is on; None where it takes no part in the run.
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -30,8 +31,9 @@ from vengeance.facts.ollama import Loaded
 from vengeance.facts.vllm.states import States
 from vengeance.facts.windows import Listeners
 from vengeance.operations import ollama, reach, settings, stage, vllm
-from vengeance.operations.ollama.waiting import looks
-from vengeance.operations.refusal import failed, refuse, refuse_all
+from vengeance.operations.refusal import failed, refuse, refuse_all, warn_in_a_plan
+from vengeance.operations.summary import inventory_file
+from vengeance.operations.waiting import looks
 
 _TELL = "`python -m vengeance mode show` says where it is."
 
@@ -57,8 +59,7 @@ _courses: WeakKeyDictionary[State, dict[str, Course]] = WeakKeyDictionary()
 
 def course(state: State, host: Host) -> Course:
     """Return how far a run has got on the box that a host is one side of."""
-    box = host.name if "windows" in host.groups else f"@winrm/{host.data.get('wsl_host')}"
-    return _courses.setdefault(state, {}).setdefault(box, Course())
+    return _courses.setdefault(state, {}).setdefault(stage.name_of_box(host), Course())
 
 
 def handover() -> Handover:
@@ -126,10 +127,7 @@ def nobody_else(asked: Handover) -> Generator[PyinfraCommand, None, None]:
     course(host.state, host).before = seen
     found = [*modes.refusals(asked, seen), *_port_taken(asked, seen)]
     if found:
-        if state.current_stage == StateStage.Prepare:
-            # The command below does nothing in a plan, and the plan is where this is wanted.
-            for sentence in found:
-                host.log(sentence, logger.warning)
+        warn_in_a_plan(*found)
         yield refuse_all([f"{host.name} cannot get into mode {asked.mode}. Nothing was changed.", *found])
         return
     host.log_styled(f"Mode {asked.mode}: {modes.WORDS[asked.mode]}.", fg="blue")
@@ -175,8 +173,7 @@ def servable(asked: Handover, path: str, systemd: bool = True) -> Generator[Pyin
         host.noop(f"the server of {asked.profile} is installed")
         return
     sentence = f"{host.name} cannot get into mode {asked.mode}, for {why}. Nothing was changed."
-    if state.current_stage == StateStage.Prepare:
-        host.log(sentence, logger.warning)
+    warn_in_a_plan(sentence)
     yield refuse(sentence)
 
 
@@ -424,6 +421,7 @@ def told(asked: Handover, address: str | None = None) -> Generator[PyinfraComman
     windows = host.data.dict()  # type: ignore[no-untyped-call]
     inside = None if distro is None else distro.data.dict()  # type: ignore[no-untyped-call]
     serving = next((server.profile for server in seen.running if server.healthy), None)
-    for line in summary.to_try(reach.address(address), windows, inside, serving):
+    named = inventory_file(Path(state.cwd or "."), host.groups)
+    for line in summary.to_try(reach.address(address), windows, inside, serving, named, loads=asked.mode != "images"):
         host.log(f"  {line}")
     host.noop("nothing is changed by looking")

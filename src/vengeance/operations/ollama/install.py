@@ -20,8 +20,8 @@ from vengeance.facts.windows import Environment
 from vengeance.operations import windows
 from vengeance.operations.before import kept
 from vengeance.operations.ollama.processes import boot_task, stop
-from vengeance.operations.ollama.waiting import looks
 from vengeance.operations.refusal import checked
+from vengeance.operations.waiting import looks
 from vengeance.operations.windows.installers import run_installer
 from vengeance.powershell import Script
 from vengeance.powershell.ollama import Installation, Package

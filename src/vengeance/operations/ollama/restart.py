@@ -17,8 +17,8 @@ from vengeance.facts import ollama as facts
 from vengeance.facts.windows import Environment
 from vengeance.operations.ollama.processes import boot_task, start_app, start_by_task, stop
 from vengeance.operations.ollama.variables import overrides
-from vengeance.operations.ollama.waiting import looks
 from vengeance.operations.refusal import checked, failed
+from vengeance.operations.waiting import looks
 from vengeance.operations.windows.variables import values_of
 
 

@@ -19,8 +19,8 @@ from vengeance.facts import ollama as facts
 from vengeance.operations import windows
 from vengeance.operations.before import kept
 from vengeance.operations.ollama.processes import APP_TASK, TASK, boot_task, stop
-from vengeance.operations.ollama.waiting import looks
 from vengeance.operations.refusal import checked, refuse
+from vengeance.operations.waiting import looks
 from vengeance.powershell import Script
 from vengeance.secret import Secret
 

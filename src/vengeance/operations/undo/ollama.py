@@ -18,8 +18,8 @@ from vengeance.facts.before import OnWindows
 from vengeance.facts.windows import Environment, File
 from vengeance.operations.before import forgotten
 from vengeance.operations.ollama.processes import boot_task, stop
-from vengeance.operations.ollama.waiting import looks
 from vengeance.operations.refusal import checked, failed, refuse
+from vengeance.operations.waiting import looks
 from vengeance.operations.windows.installers import run_installer
 from vengeance.operations.windows.variables import LEVELS, values_of
 from vengeance.powershell import JSON, Script

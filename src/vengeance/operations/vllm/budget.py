@@ -8,8 +8,7 @@ from typing import Any
 from pyinfra import logger
 from pyinfra.api.command import PyinfraCommand
 from pyinfra.api.operation import operation
-from pyinfra.api.state import StateStage
-from pyinfra.context import host, state
+from pyinfra.context import host
 
 from vengeance.box import model_config, vllm_profiles, vram
 from vengeance.box.model_config import ModelConfig
@@ -19,7 +18,7 @@ from vengeance.box.vram import MIB, Range, Verdict
 from vengeance.facts.cuda import Passthrough
 from vengeance.facts.vllm import ModelFiles
 from vengeance.facts.windows import Gpus
-from vengeance.operations.refusal import checked, refuse
+from vengeance.operations.refusal import checked, refuse, warn_in_a_plan
 from vengeance.operations.stage import windows_side
 
 
@@ -147,7 +146,5 @@ def _judged(
 
 
 def _refused(sentence: str) -> Generator[PyinfraCommand, None, None]:
-    if state.current_stage == StateStage.Prepare:
-        # The command does nothing in a plan, and the plan is where this is wanted.
-        host.log(sentence, logger.warning)
+    warn_in_a_plan(sentence)
     yield refuse(sentence)
