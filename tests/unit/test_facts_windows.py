@@ -69,7 +69,6 @@ WSL = {
         (facts.PendingReboot, {}, "Get-PendingReboot", {}),
         (facts.WsmanQuota, {}, "Get-WsmanQuota", {}),
         (wsl.Installation, {}, "Get-WslInstallation", {}),
-        (wsl.Distributions, {}, "Get-WslInstallation", {}),
     ],
 )
 def test_a_fact_runs_its_script_with_json(
@@ -109,10 +108,6 @@ def test_an_answer_over_several_lines_is_one_text() -> None:
 def test_a_sha256_is_the_text_or_none() -> None:
     assert facts.Sha256().process(['{"sha256":"ab12"}']) == "ab12"
     assert facts.Sha256().process(['{"sha256":null}']) is None
-
-
-def test_distributions_are_found_by_name() -> None:
-    assert wsl.Distributions().process([json.dumps(WSL)]) == {"Ubuntu-24.04": UBUNTU}
 
 
 @pytest.mark.parametrize(

@@ -48,24 +48,6 @@ class Installation(FactBase[windows.WslInstallation]):
         return parse("Get-WslInstallation", output, windows.WslInstallation)
 
 
-class Distributions(FactBase["dict[str, windows.Distribution]"]):
-    """Returns the registered distributions of a Windows host by name.
-
-    .. code:: python
-
-        {"Ubuntu-24.04": {"name": "Ubuntu-24.04", "version": 2, "default_uid": 1000, ...}}
-    """
-
-    shell_executable = "ps"
-
-    def command(self) -> Script:
-        return Script("Get-WslInstallation", {})
-
-    def process(self, output: list[str]) -> dict[str, windows.Distribution]:
-        found = parse("Get-WslInstallation", output, windows.WslInstallation)
-        return {distribution["name"]: distribution for distribution in found["distributions"]}
-
-
 def wsl_exe(arguments: str, path: str = WSL_EXE, timeout: float = 180) -> Script:
     """Return the script that runs wsl.exe with an empty input.
 
