@@ -12,12 +12,12 @@ from vengeance.facts.vllm.server import (
     Health,
     Server,
     ServerState,
-    Units,
     api_key_file,
     environment_file,
     parse_server,
     started_with_file,
 )
+from vengeance.facts.vllm.states import States, Units
 
 __all__ = [
     "ABSENT",
@@ -34,6 +34,7 @@ __all__ = [
     "ModelState",
     "Server",
     "ServerState",
+    "States",
     "TokenState",
     "Units",
     "api_key_file",

@@ -136,34 +136,6 @@ class Server(FactBase[ServerState]):
         return parse_server(output)
 
 
-# Those of a profile have a "-" in their names; vllm.service is the one of an older deploy, or somebody's own.
-_UNITS = """\
-cd /etc/systemd/system && for unit in vllm-*.service vllm.service; do
-  if [ -f "$unit" ] && head -n 1 -- "$unit" | grep -q '^# Managed by vengeance:'; then echo "$unit"; fi
-done
-:
-"""
-
-
-class Units(FactBase[list[str]]):
-    """Returns the names of the units of vLLM that a deploy of ours has written.
-
-    .. code:: python
-
-        ["vllm-qwen2.5-coder-32b.service"]
-    """
-
-    def command(self) -> StringCommand:
-        return StringCommand("sh -c", QuoteString(_UNITS))
-
-    @staticmethod
-    def default() -> list[str]:
-        return []
-
-    def process(self, output: list[str]) -> list[str]:
-        return output
-
-
 # A unit that waits for its next start is "activating"; what a server left behind is in its cgroup still.
 _ALIVE = """\
 for unit; do

@@ -11,16 +11,43 @@ from vengeance.box import vllm_profiles
 ACTIVE_STATES = ("active", "reloading", "inactive", "failed", "activating", "deactivating", "maintenance", "refreshing")
 """ActiveState of org.freedesktop.systemd1(5). One that died and waits for its restart is "activating"."""
 
+# Those of a profile have a "-" in their names; vllm.service is the one of an older deploy, or somebody's own.
+_UNITS = """\
+units() {
+  cd /etc/systemd/system && for unit in vllm-*.service vllm.service; do
+    if [ -f "$unit" ] && head -n 1 -- "$unit" | grep -q '^# Managed by vengeance:'; then echo "$unit"; fi
+  done
+  :
+}
+"""
 # Where systemd does not run, nothing of it does.
 _STATES = """\
-cd /etc/systemd/system && for unit in vllm-*.service; do
-  if [ -f "$unit" ] && head -n 1 -- "$unit" | grep -q '^# Managed by vengeance:'; then
-    state=$(systemctl show --property ActiveState --value -- "$unit" 2>/dev/null) || state=
-    echo "$unit ${state:-inactive}"
-  fi
+units | while read -r unit; do
+  [ "$unit" != vllm.service ] || continue
+  state=$(systemctl show --property ActiveState --value -- "$unit" 2>/dev/null) || state=
+  echo "$unit ${state:-inactive}"
 done
 echo end
 """
+
+
+class Units(FactBase[list[str]]):
+    """Returns the names of the units of vLLM that a deploy of ours has written.
+
+    .. code:: python
+
+        ["vllm-qwen2.5-coder-32b.service"]
+    """
+
+    def command(self) -> StringCommand:
+        return StringCommand("sh -c", QuoteString(f"{_UNITS}units\n"))
+
+    @staticmethod
+    def default() -> list[str]:
+        return []
+
+    def process(self, output: list[str]) -> list[str]:
+        return output
 
 
 def parse_states(output: list[str]) -> dict[str, str]:
@@ -49,7 +76,7 @@ class States(FactBase[dict[str, str]]):
     """
 
     def command(self) -> StringCommand:
-        return StringCommand("sh -c", QuoteString(_STATES))
+        return StringCommand("sh -c", QuoteString(_UNITS + _STATES))
 
     @staticmethod
     def default() -> dict[str, str]:
