@@ -102,6 +102,13 @@ def test_only_our_own_token_is_taken_away() -> None:
     assert run({**WHOLE, "token": token_state("hf_secret", ours=False)}).commands == []
 
 
+def test_a_token_that_a_cut_left_on_its_way_is_taken_away() -> None:
+    cut = {**WHOLE, "token_left": True}
+    assert run(cut).texts == [f"rm -f -- {HOME}/vengeance/token.new"]
+    there = {**cut, "token": token_state("hf_secret")}
+    assert run(there, token=Secret.of("hf_secret")).commands, "the same token is put there again, over what was left"
+
+
 @pytest.mark.parametrize(("complete", "commands"), [(True, 0), (False, 1)])
 def test_a_model_in_a_folder_is_only_looked_at(complete: bool, commands: int) -> None:
     done = run({**NOTHING, "complete": complete}, model="/srv/mine", revision=None, token=Secret.of("hf_secret"))
@@ -172,6 +179,10 @@ def test_a_look_at_a_new_distro_finds_nothing_and_tells_where_it_would_be(tmp_pa
     assert parse_model([json.dumps(found)])["place"] == str(tmp_path / "real/hf")
     assert (found["complete"], found["token"], found["writable"]) == (False, None, True)
     assert found["file_system"] not in ("unknown", "")
+    assert found["token_left"] is False
+    (tmp_path / "real/hf/vengeance").mkdir(parents=True)
+    (tmp_path / "real/hf/vengeance/token.new").touch()
+    assert look_for_model.look(str(tmp_path / "link/hf"), QWEN, COMMIT)["token_left"] is True
 
 
 def test_a_list_without_its_files_is_a_model_that_has_gone(tmp_path: Path) -> None:

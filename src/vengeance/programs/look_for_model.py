@@ -91,6 +91,8 @@ def look(home: str, model: str, revision: str) -> dict[str, Any]:
         "file_system": kind,
         "writable": os.access(near, os.W_OK | os.X_OK),
         "token": token_at(home),
+        # What a cut left between the upload of a token and its move.
+        "token_left": os.path.lexists(os.path.join(home, "vengeance", "token.new")),
     }
     if model.startswith("/"):
         found["complete"] = os.path.isfile(model) or os.path.isfile(os.path.join(model, "config.json"))

@@ -23,7 +23,10 @@ class TokenState(TypedDict):
 
 
 class ModelState(TypedDict):
-    """What is there of a model; ``size`` is of the complete one in bytes, ``faulty`` are files missing or short."""
+    """What is there of a model; ``size`` is of the complete one in bytes, ``faulty`` are files missing or short.
+
+    ``token_left``: whether a token lies beside its place, from a run that was cut.
+    """
 
     commit: str | None
     complete: bool
@@ -33,6 +36,7 @@ class ModelState(TypedDict):
     file_system: str
     writable: bool
     token: TokenState | None
+    token_left: bool
 
 
 NO_MODEL: ModelState = {
@@ -44,6 +48,7 @@ NO_MODEL: ModelState = {
     "file_system": "unknown",
     "writable": True,
     "token": None,
+    "token_left": False,
 }
 
 
@@ -75,6 +80,7 @@ class Model(FactBase[ModelState]):
             "file_system": "ext4",
             "writable": True,
             "token": {"sha256": "9f86d081...", "mode": "600", "owner": "steam", "ours": True},
+            "token_left": False,
         }
     """
 

@@ -136,20 +136,20 @@ def _own_folder(hf_home: str, user: str, found: ModelState) -> Generator[Pyinfra
 def _put_token(secret: str | None, hf_home: str, user: str, found: ModelState) -> Generator[PyinfraCommand, None, None]:
     """Have the declared token in its file, or the one that we put there gone."""
     was = found["token"]
-    files = [QuoteString(f"{hf_home}/{name}") for name in ("token", "vengeance/token.sha256", "vengeance/token.new")]
+    new = f"{hf_home}/vengeance/token.new"
     if secret is None:
-        if was is not None and was["ours"]:
-            host.log(f"{hf_home}/token: ours -> (removed)")
+        ours = [f"{hf_home}/token", f"{hf_home}/vengeance/token.sha256"] if was is not None and was["ours"] else []
+        if ours or found["token_left"]:
+            host.log(f"{ours[0] if ours else new}: ours -> (removed)")
+            files = (QuoteString(file) for file in (*ours, new))
             yield StringCommand("rm -f --", *files, _su_user=user, _su_shell="/bin/sh")
         return
     sha256 = hashlib.sha256(secret.encode()).hexdigest()
-    if was == {"sha256": sha256, "mode": "600", "owner": user, "ours": True}:
+    if was == {"sha256": sha256, "mode": "600", "owner": user, "ours": True} and not found["token_left"]:
         return
     host.log(f"{hf_home}/token: {'(not there)' if was is None else 'as it was'} -> as declared, not shown")
     folder = QuoteString(f"{hf_home}/vengeance")
     yield StringCommand("mkdir -p --", folder, "&& chmod 700", folder, _su_user=user, _su_shell="/bin/sh")
-    yield FileUploadCommand(
-        StringIO(secret + "\n"), f"{hf_home}/vengeance/token.new", _su_user=user, _su_shell="/bin/sh"
-    )
+    yield FileUploadCommand(StringIO(secret + "\n"), new, _su_user=user, _su_shell="/bin/sh")
     words = [QuoteString(word) for word in (_MOVE, "sh", hf_home, sha256)]
     yield StringCommand("sh -c", *words, _su_user=user, _su_shell="/bin/sh")
