@@ -1,6 +1,6 @@
 """The card of Windows in the distro, then the CUDA toolkit from NVIDIA's packages for WSL; no driver is installed."""
 
-from pyinfra import host, inventory
+from pyinfra import host
 
 from vengeance.operations import cuda, run_lock, settings, stage
 
@@ -8,7 +8,7 @@ settings.check_host()
 run_lock.take()
 
 if "wsl" in host.groups:
-    sides = [each for each in inventory.get_group("windows", default=[]) if stage.same_machine(host, each)]
+    sides = stage.on_this_box("windows")
 
     cuda.passthrough(
         name="The card of Windows reaches the distro",

@@ -1,6 +1,6 @@
 """Which ports of the box others reach, and how: rules of the firewall, and what is forwarded to 127.0.0.1."""
 
-from pyinfra import host, inventory
+from pyinfra import host
 
 from vengeance.operations import run_lock, settings, stage, tailscale, vllm, windows
 
@@ -18,11 +18,10 @@ if "windows" in host.groups:
     )
 
     if host.data.expose != "none":
-        distros = [each for each in inventory.get_group("wsl", default=[]) if stage.same_machine(host, each)]
         vllm.guarded(
             name="Whoever reaches a vLLM server needs its key",
             ports=list(host.data.exposed_ports),
-            unguarded=vllm.ports_without_key(each.data.dict() for each in distros),
+            unguarded=vllm.ports_without_key(each.data.dict() for each in stage.on_this_box("wsl")),
         )
 
     # What was chosen before and is no longer goes first: one port cannot lead two ways.

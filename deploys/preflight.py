@@ -3,7 +3,7 @@
 What the stages after it mend by themselves is not in the way: no WSL, a feature that is off, a restart that waits.
 """
 
-from pyinfra import host, inventory
+from pyinfra import host
 
 from vengeance.operations import preflight, settings, stage
 
@@ -20,11 +20,7 @@ if "windows" in host.groups:
         machine=host.data.wslconfig,
         models_gb=sum(model.get("size_gb") or 0 for model in host.data.ollama_models),
         models_folder=variables.get("OLLAMA_MODELS"),
-        distro_folders=[
-            host.data.distro_path.format(name=each.data.wsl_distro)
-            for each in inventory.get_group("wsl", default=[])
-            if stage.same_machine(host, each)
-        ],
+        distro_folders=[host.data.distro_path.format(name=each.data.wsl_distro) for each in stage.on_this_box("wsl")],
         port=host.data.ollama_port,
         expose=host.data.expose,
         tailscale_wanted=host.data.tailscale_wanted,

@@ -11,7 +11,7 @@ A distro that stays keeps its user, and WSL with the feature of Windows that it 
 bootstrap/.
 """
 
-from pyinfra import host, inventory
+from pyinfra import host
 
 from vengeance.operations import run_lock, settings, stage, undo, windows, wsl
 
@@ -19,7 +19,7 @@ settings.check_host(undoes=True)
 run_lock.take()
 
 asked = undo.asked()
-distros = [each.data.wsl_distro for each in inventory.get_group("wsl", default=[]) if stage.same_machine(host, each)]
+distros = [each.data.wsl_distro for each in stage.on_this_box("wsl")]
 # With its disk all goes that was done inside.
 inside = "wsl" in host.groups and not asked.deletes("distro", "wsl") and undo.is_there(host)
 

@@ -1,6 +1,6 @@
 """The proof that what was deployed works; changes nothing. tests/box holds the whole acceptance list."""
 
-from pyinfra import host, inventory
+from pyinfra import host
 
 from vengeance.operations import reach, settings, stage, vllm
 
@@ -26,7 +26,7 @@ if "windows" in host.groups:
         address_of_box=host.data.box_address,
     )
 
-    distros = [each for each in inventory.get_group("wsl", default=[]) if stage.same_machine(host, each)]
+    distros = stage.on_this_box("wsl")
     enabled = settings.ports_at_boot(each.data.dict() for each in distros)
 
     for port, what in host.data.exposed_ports.items():

@@ -1,15 +1,13 @@
 """WSL from its package, the distro, its user and settings, and what keeps it up with nobody logged on."""
 
-from pyinfra import host, inventory
+from pyinfra import host
 
 from vengeance.operations import run_lock, settings, stage, windows, wsl
 
 settings.check_host()
 run_lock.take()
 
-distros = [
-    each.data.wsl_distro for each in inventory.get_group("wsl", default=[]) if stage.same_machine(host, each)
-]  # fmt: skip
+distros = [each.data.wsl_distro for each in stage.on_this_box("wsl")]
 
 stage.begins(name="WSL and the distro, on Windows")
 

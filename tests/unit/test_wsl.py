@@ -132,7 +132,7 @@ def test_an_update_says_beforehand_which_distros_it_stops(steps: list[Any]) -> N
     ("change", "sentence"),
     [
         ({"version": "latest"}, "'latest' is no version of WSL: it has three or four numbers"),
-        ({"version": "2.0.14"}, "2.5.4 is the oldest that will do"),
+        ({"version": "2.0.14"}, "2.5.9 is the oldest that will do"),
         ({"url": "http://example.com/wsl.msi"}, "begins with https://"),
         ({"url": "https://example.com/wsl.msixbundle"}, "is no MSI"),
         ({"sha256": "a611"}, "'a611' is no SHA-256: it has 64 hex digits"),

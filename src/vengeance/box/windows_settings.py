@@ -25,7 +25,8 @@ from vengeance.box import (
 from vengeance.box.pins import pinned
 
 LOWEST_WSL = (2, 5, 9)
-"""The first whose source has ``instanceIdleTimeout``, without which systemd's services are stopped after 15 s."""
+"""The first whose source has ``instanceIdleTimeout``, without which systemd's services are stopped after 15 s; the
+release notes name it with 2.5.4. From 2.0.0 on WSL can be used by a connection without a desktop (WSL#9231)."""
 FEATURES = (
     "VirtualMachinePlatform",
     "HypervisorPlatform",

@@ -20,6 +20,7 @@ from typeguard import CollectionCheckStrategy, TypeCheckError, check_type
 
 from vengeance.box import (
     cuda,
+    linux_users,
     model_store,
     modes,
     ollama_environment,
@@ -34,7 +35,7 @@ from vengeance.box import (
 from vengeance.connectors.settings import winrm_data_meta
 from vengeance.connectors.wsl import wsl_data_meta
 from vengeance.operations.stage import same_machine
-from vengeance.operations.vllm import USER, revealed, revealed_token
+from vengeance.operations.vllm import revealed, revealed_token
 from vengeance.operations.vllm.installation import text_of
 from vengeance.operations.windows import check_variables
 from vengeance.operations.wsl import check_distro
@@ -306,6 +307,7 @@ def _task_password(settings: Mapping[str, Any]) -> Iterator[str]:
 
 def _wsl(settings: Mapping[str, Any]) -> Iterator[str]:
     checks: dict[str, Callable[[], object]] = {
+        "linux_user": lambda: linux_users.check(settings["linux_user"]),
         "wsl_conf": lambda: wsl_conf.check(settings["wsl_conf"]),
         "cuda_toolkit_version": lambda: cuda.toolkit_package(settings["cuda_toolkit_version"]),
         "vllm_package": lambda: _package(settings["vllm_package"], settings["vllm_version"]),
@@ -317,8 +319,6 @@ def _wsl(settings: Mapping[str, Any]) -> Iterator[str]:
         "vllm_hf_home": lambda: _models(settings),
         "vllm_hf_token": lambda: revealed_token(settings["vllm_hf_token"]),
     }
-    if not USER.fullmatch(settings["linux_user"]):
-        yield f"linux_user: {settings['linux_user']!r} is no name of a Linux user."
     if "wsl_distro" in settings:
         checks["wsl_distro"] = lambda: check_distro(settings["wsl_distro"])
     for name, one in checks.items():

@@ -15,7 +15,7 @@ from pyinfra.api.command import PyinfraCommand
 from pyinfra.api.host import Host
 from pyinfra.api.operation import operation
 from pyinfra.api.state import State, StateStage
-from pyinfra.context import host, state
+from pyinfra.context import host, inventory, state
 
 from vengeance.box import stages
 from vengeance.operations.refusal import checked, refuse
@@ -40,6 +40,14 @@ def same_machine(one: Host, other: Host) -> bool:
 def name_of_box(host: Host) -> str:
     """Return the name that both sides of a box know it by: that of its Windows host."""
     return host.name if "windows" in host.groups else f"@winrm/{host.data.get('wsl_host')}"
+
+
+def on_this_box(group: str) -> list[Host]:
+    """Return the hosts of a group that are the other side of this host's box, whether they take part in the run or not.
+
+    + group: ``windows`` or ``wsl``
+    """
+    return [each for each in inventory.get_group(group, default=[]) if same_machine(host, each)]
 
 
 def windows_side(distro: Host) -> Host | None:

@@ -10,7 +10,7 @@ from pyinfra.api.command import PyinfraCommand
 from pyinfra.api.host import Host
 from pyinfra.api.operation import operation
 from pyinfra.api.state import State, StateStage
-from pyinfra.context import host, inventory, state
+from pyinfra.context import host, state
 
 from vengeance.box import summary
 from vengeance.facts.tailscale import Status
@@ -80,7 +80,7 @@ def of_the_box(address: str | None = None) -> Generator[PyinfraCommand, None, No
     if state.current_stage != StateStage.Execute or "windows" not in host.groups:
         host.noop("told by the Windows side when the deploy has run")
         return
-    distro = next((other for other in inventory if "wsl" in other.groups and stage.same_machine(host, other)), None)
+    distro = next(iter(stage.on_this_box("wsl")), None)
     reached = reach.address(address)
     tailscale = host.get_fact(Status) if host.data.tailscale_wanted else None
     key_expiry = tailscale["key_expiry"] if tailscale else None

@@ -11,7 +11,7 @@ from pyinfra.api.operation import operation
 from pyinfra.context import host
 
 from vengeance.box import before as names
-from vengeance.box import python_packages
+from vengeance.box import linux_users, python_packages
 from vengeance.box import vllm_environment as box
 from vengeance.facts.vllm.environment import DiskRoom, Environment, EnvironmentFaults
 from vengeance.operations.before import kept_inside
@@ -20,7 +20,6 @@ from vengeance.operations.vllm.installation import Installation, Sources
 from vengeance.operations.vllm.proof import mark, prove
 
 _PATH = re.compile(r"(/[A-Za-z0-9._+-]+)+")
-USER = re.compile(r"[a-z_][a-z0-9_-]*")
 
 
 def check_place(path: str, user: str) -> None:
@@ -31,13 +30,9 @@ def check_place(path: str, user: str) -> None:
 
     Raises OperationValueError for a path or a name that a shell would misread.
     """
-    _check(_PATH, "absolute path of a Python environment, as in /home/steam/vllm-env", path)
-    _check(USER, "name of a Linux user", user)
-
-
-def _check(pattern: re.Pattern[str], what: str, value: str) -> None:
-    if not pattern.fullmatch(value):
-        raise OperationValueError(f"{value!r} is no {what}.")
+    if not _PATH.fullmatch(path):
+        raise OperationValueError(f"{path!r} is no absolute path of a Python environment, as in /home/steam/vllm-env.")
+    checked(lambda: linux_users.check(user))
 
 
 @operation()

@@ -1,6 +1,5 @@
 """Operations on WSL. ``user``, ``conf`` and ``instance`` run on the distro itself, all others on its Windows host."""
 
-from vengeance.operations.wsl.checks import OLDEST_WSL as OLDEST_WSL
 from vengeance.operations.wsl.checks import check_distro as check_distro
 from vengeance.operations.wsl.distribution import check_registered as check_registered
 from vengeance.operations.wsl.distribution import distro as distro

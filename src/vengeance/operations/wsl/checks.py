@@ -9,14 +9,11 @@ from urllib.parse import urlsplit
 
 from pyinfra.api.exceptions import OperationValueError
 
-from vengeance.box import downloads, installers, versions, windows_paths, wslconfig
+from vengeance.box import downloads, installers, linux_users, versions, windows_paths, wslconfig
+from vengeance.box.windows_settings import LOWEST_WSL
 from vengeance.operations.refusal import checked
-from vengeance.operations.vllm import USER
 
 _DISTRO = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-OLDEST_WSL = (2, 5, 4)
-"""The first with [general] instanceIdleTimeout (microsoft/WSL release notes 2.5.4); 2.0.0 was the first that can be
-used from a connection without a desktop (WSL#9231)."""
 
 
 def check_distro(distro: str) -> None:
@@ -32,19 +29,15 @@ def check_distro(distro: str) -> None:
 
 def check_user(user: str) -> None:
     """Check the name of a Linux user by useradd's rules. Raises OperationValueError with a sentence."""
-    if not USER.fullmatch(user) or len(user) > 32:
-        raise OperationValueError(
-            f"{user!r} is no name of a Linux user: it begins with a small letter and has small letters, digits, '-' "
-            "and '_', at most 32, as steam."
-        )
+    checked(lambda: linux_users.check(user))
 
 
 def check_package(version: str, url: str, sha256: str, product_code: str) -> None:
     """Check what WSL's package is named by. Raises OperationValueError with a sentence."""
     if not re.fullmatch(r"\d+\.\d+\.\d+(\.\d+)?", version):
         raise OperationValueError(f"{version!r} is no version of WSL: it has three or four numbers, as 2.7.11.")
-    if versions.numbers(version) < OLDEST_WSL:
-        oldest = ".".join(map(str, OLDEST_WSL))
+    if versions.numbers(version) < LOWEST_WSL:
+        oldest = ".".join(map(str, LOWEST_WSL))
         raise OperationValueError(f"WSL {version} cannot keep a distro up: {oldest} is the oldest that will do.")
     check_download(url, sha256)
     if not url.lower().endswith(".msi"):
