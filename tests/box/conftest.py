@@ -26,7 +26,7 @@ from testinfra.host import Host
 
 from tests.box.elsewhere import Elsewhere
 from tests.twin_deploys import TWIN, Deploy, Finished, run_pyinfra, vllm_at_boot
-from tests.waiting import eventually
+from tests.waiting import eventually, until
 from vengeance.cli import boxes
 from vengeance.cli.boxes import InventoryError
 from vengeance.secret import Secret
@@ -309,7 +309,12 @@ def start_vllm(linux: Host, vllm: Vllm, ollama: Ollama) -> None:
 
 @pytest.fixture(scope="module")
 def vllm_runs(
-    systemd: None, linux: Host, vllm: Vllm, may_disturb: bool, request: pytest.FixtureRequest
+    systemd: None,
+    linux: Host,
+    vllm: Vllm,
+    settings: dict[str, Any],
+    may_disturb: bool,
+    request: pytest.FixtureRequest,
 ) -> Iterator[Vllm]:
     """The server, which has the card now; where it did not, it gets it for these tests if that was asked for."""
     ran = vllm.is_running
@@ -317,6 +322,8 @@ def vllm_runs(
         if not may_disturb:
             pytest.skip("Ollama has the card now: python -m vengeance mode batch gives it to vLLM, or --disturb")
         start_vllm(linux, vllm, request.getfixturevalue("ollama"))
+    # It may have been started a moment ago, and still load its model.
+    until(lambda: vllm.is_healthy or not vllm.is_running, settings["vllm_start_timeout"], every=0.2)
     yield vllm
     if not ran:
         linux.check_output("systemctl stop %s", vllm.unit)

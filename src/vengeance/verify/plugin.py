@@ -69,7 +69,7 @@ class Recorder:
         evidence = self.masked(_evidence(made, call))
         if made.failed and any(secret in made.longreprtext for secret in self.secrets):
             made.longrepr = self.masked(made.longreprtext)
-        advice = made.failed and made.when == "call" and item.get_closest_marker("advice") is not None
+        advice = made.failed and made.when != "teardown" and item.get_closest_marker("advice") is not None
         if advice:
             made.outcome = "skipped"
             made.wasxfail = f"advice: {evidence}"
