@@ -58,15 +58,15 @@ class Secret:
                 mode = stat.S_IMODE(file.stat().st_mode)
                 text = file.read_text(encoding="utf-8-sig")
             except OSError as error:
-                raise SecretError(f"the password file {file} cannot be read: {error.strerror}") from None
+                raise SecretError(f"the secret in {file} cannot be read: {error.strerror}") from None
             except UnicodeDecodeError:
-                raise SecretError(f"the password file {file} is not UTF-8 text: save it as UTF-8") from None
+                raise SecretError(f"the secret in {file} is not UTF-8 text: save the file as UTF-8") from None
             # On Windows a mode says nothing of who may read: that is a matter of the folder's rights.
             if os.name == "posix" and mode & 0o077:
-                raise SecretError(f"the password file {file} has mode {mode:o}, others can read it: chmod 600 {file}")
+                raise SecretError(f"the secret in {file} can be read by others (mode {mode:o}): chmod 600 {file}")
             value = text.split("\n", 1)[0].removesuffix("\r")
             if not value:
-                raise SecretError(f"the first line of the password file {file} is empty")
+                raise SecretError(f"the secret in {file} is missing: the first line is empty")
             return value
 
         return cls(read, f"the file {file}")
