@@ -84,7 +84,7 @@ def held() -> Generator[PyinfraCommand, None, None]:
 
     .. code:: python
 
-        run_lock.take()
+        run_lock.take()  # calls held(name="No other run is at work on this box") once for each host
     """
     box = _boxes[state][name_of_box(host)]
     plan = state.current_stage != StateStage.Execute
