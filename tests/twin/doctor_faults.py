@@ -6,8 +6,11 @@ import base64
 import contextlib
 import datetime
 import http.server
+import ipaddress
+import json
 import socket
 import threading
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
@@ -20,6 +23,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
 from tests.twin.doctor_box import DISTRO, Changes, Patient, Relay
+from tests.twin_deploys import ROOT
 from tests.unit.test_vllm_faults import TEXTS
 from tests.waiting import eventually
 from vengeance.box import vllm_faults
@@ -31,9 +35,11 @@ from vengeance.twin.windows.registry import ENVIRONMENT, LXSS
 from vengeance.twin.windows.scripts import MODELS, ScriptFailed
 from vengeance.twin.windows.scripts import system as power_scripts
 from vengeance.twin.wsl.service import WslError
+from vengeance.verify import inventory
 
 Planted = Callable[[Patient], AbstractContextManager[Changes]]
 
+DECLARED = inventory.group_data(ROOT / "group_data")
 PROFILE = "qwen2.5-coder-32b"
 UNIT = f"vllm-{PROFILE}.service"
 UNIT_FILE = f"/etc/systemd/system/{UNIT}"
@@ -153,8 +159,6 @@ def _certificate(folder: Path, name: str, days: int) -> tuple[Path, Path, str]:
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     now = datetime.datetime.now(datetime.timezone.utc)
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    import ipaddress
-
     place = x509.IPAddress(ipaddress.ip_address(name)) if name[0].isdigit() else x509.DNSName(name)
     made = (
         x509.CertificateBuilder()
@@ -379,13 +383,15 @@ def _no_wslconfig(patient: Patient) -> Iterator[Changes]:
         away.rename(place)
 
 
-def _wslconfig(name: str, old: str, new: str, changes: Changes | None = None) -> None:
-    def plant(patient: Patient) -> AbstractContextManager[None]:
-        text = (patient.twin.drive_c / "Users/Steam/.wslconfig").read_text(encoding="utf-8")
-        assert old in text
-        return patient.file("Users/Steam/.wslconfig", text.replace(old, new).encode())
+def _rewritten(patient: Patient, old: str, new: str) -> AbstractContextManager[None]:
+    """The account's .wslconfig with something in it replaced."""
+    text = (patient.twin.drive_c / "Users/Steam/.wslconfig").read_text(encoding="utf-8")
+    assert old in text
+    return patient.file("Users/Steam/.wslconfig", text.replace(old, new).encode())
 
-    _of(name, plant, changes)
+
+def _wslconfig(name: str, old: str, new: str) -> None:
+    _of(name, lambda patient: _rewritten(patient, old, new))
 
 
 _wslconfig("wslconfig-line-ignored", "[wsl2]", "[wsl2]\nmemmory=24GB")
@@ -482,17 +488,11 @@ _task("keepalive-in-the-background", _KEEPALIVE, _with(priority=7))
 _task("keepalive-set-otherwise", _KEEPALIVE, _with(triggers=["logon VENGEANCE\\Steam"], on_battery=False))
 _task("keepalive-password-old", _KEEPALIVE, lambda task: {**task, "password_set": _LATER})
 
-_wslconfig("wslconfig-not-in-effect", "processors=8", "processors=6")
-_PROCESSORS = FAULTS.pop()
-
 
 @_planted("wslconfig-not-in-effect")
 def _other_sizes(patient: Patient) -> Iterator[Changes]:
-    from tests.twin_deploys import ROOT
-    from vengeance.verify import inventory
-
-    declared = inventory.group_data(ROOT / "group_data")["windows"]["wslconfig"]
-    with _PROCESSORS.plant(patient):
+    declared = DECLARED["windows"]["wslconfig"]
+    with _rewritten(patient, "processors=8", "processors=6"):
         yield {"windows": {"wslconfig": {**declared, "wsl2": {**declared["wsl2"], "processors": 6}}}}
 
 
@@ -588,10 +588,7 @@ _inside("token-readable", f"chmod 644 {HF_HOME}/token", f"chmod 600 {HF_HOME}/to
 
 
 def _profiles(**changes: dict[str, Any]) -> dict[str, Any]:
-    from tests.twin_deploys import ROOT
-    from vengeance.verify import inventory
-
-    profiles = inventory.group_data(ROOT / "group_data")["wsl"]["vllm_profiles"]
+    profiles = DECLARED["wsl"]["vllm_profiles"]
     chosen = {
         name: {**fields, **changes.get("chosen", {})} if name == PROFILE else fields
         for name, fields in profiles.items()
@@ -1000,10 +997,7 @@ _task("ollama-task-password-old", "ollama", lambda task: {**task, "password_set"
 
 
 def _models(name: str, *more: dict[str, object]) -> None:
-    from tests.twin_deploys import ROOT
-    from vengeance.verify import inventory
-
-    declared = inventory.group_data(ROOT / "group_data")["windows"]["ollama_models"]
+    declared = DECLARED["windows"]["ollama_models"]
     names = [one["name"] for one in more]
     _declared(name, ollama_models=[*(one for one in declared if one["name"] not in names), *more])
 
@@ -1071,9 +1065,6 @@ def _not_counted(patient: Patient) -> Iterator[Changes]:
 
 @_planted("model-partly-on-processor")
 def _too_large(patient: Patient) -> Iterator[Changes]:
-    import json
-    import urllib.request
-
     address = f"http://{patient.daemon.windows.network.real('127.0.0.1')}:11434/api/generate"
 
     def ask(**asked: Any) -> None:
