@@ -26,8 +26,9 @@ def record(what: str, when: str, outcome: str, after: str, file: str, test: str)
         text = page.read()
         before, _, rest = text.partition(BEGIN)
         table, _, behind = rest.partition(END)
-        rows = {tuple(one.split(" | ")[:2]): one for one in table.splitlines() if one.startswith("| ")}
-        rows.pop(tuple(HEAD.split(" | ")[:2]), None)
+        # A row whose test is no more goes with it.
+        lines = [one for one in table.splitlines() if one.startswith("| ") and f"{one}\n" not in HEAD]
+        rows = {tuple(one.split(" | ")[:2]): one for one in lines if has_test(*_shown_by(one))}
         rows[tuple(row.split(" | ")[:2])] = row
         written = f"{before}{BEGIN}\n{HEAD}" + "".join(f"{one}\n" for one in sorted(rows.values())) + f"{END}{behind}"
         if written != text:
@@ -36,9 +37,15 @@ def record(what: str, when: str, outcome: str, after: str, file: str, test: str)
             page.truncate()
 
 
+def _shown_by(row: str) -> tuple[str, str]:
+    file, _, test = row.strip("| ").split(" | ")[4].strip("`").partition("::")
+    return file, test
+
+
 def has_test(file: str, test: str) -> bool:
     """Whether a file below ``tests/`` has a test of this name."""
-    tree = ast.parse((ROOT / "tests" / file).read_text(encoding="utf-8"))
+    path = ROOT / "tests" / file
+    tree = ast.parse(path.read_text(encoding="utf-8") if path.is_file() else "")
     return any(isinstance(node, ast.FunctionDef) and node.name == test for node in ast.walk(tree))
 
 

@@ -36,6 +36,15 @@ while pid=$(holder); [ -n "$pid" ]; do
   waited=$((waited + 1))
 done
 """
+# Apt tells of a full disk as of a server that gave no file.
+_ROOM = """\
+free=$(df -Pk /var/cache/apt/archives | awk 'NR == 2 { print int($4 / 1024) }')
+if [ "$free" -lt 100 ]; then
+  echo "The distro has $free MB free in /var/cache/apt/archives, and packages need more: make room (df -h shows where" \
+    "there is some, apt-get clean removes what was downloaded), then run this again." >&2
+  exit 1
+fi
+"""
 _WAIT_SECONDS = 600
 # What apt looks for before it says "dpkg was interrupted": files with numbers for names (apt-pkg, debsystem.cc).
 _FINISH = """\
@@ -50,9 +59,9 @@ def finish_interrupted(seconds: int = _WAIT_SECONDS) -> StringCommand:
 
     + seconds: for which it waits, before that, until nobody else installs packages
 
-    Until both is so, apt refuses everything.
+    Until both is so, apt refuses everything. It fails with a sentence where packages have no room.
     """
-    return LongCommand("sh -c", QuoteString(_WAIT.replace("{seconds}", str(seconds)) + _FINISH))
+    return LongCommand("sh -c", QuoteString(_WAIT.replace("{seconds}", str(seconds)) + _ROOM + _FINISH))
 
 
 @operation()

@@ -73,7 +73,9 @@ $read = [System.Threading.Tasks.Task]::WaitAll([System.Threading.Tasks.Task[]] @
 if ($process.ExitCode -ne 0 -or (Get-State $name) -ne 1) {
     $text = ''
     if ($read) { $text = ($said.Result + ' ' + $complained.Result).Trim() -replace '\s+', ' ' }
-    throw "wsl.exe --import $name ended with $($process.ExitCode): $text"
+    $room = [Math]::Floor([System.IO.DriveInfo]::new($path).AvailableFreeSpace / 1048576)
+    throw "wsl.exe --import $name ended with $($process.ExitCode): $text Where its disk was to be, $room MB are free: " +
+        'make room there if that is little, then run the deploy again.'
 }
 $answer.changed = $true
 ConvertTo-Json -InputObject $answer -Compress -Depth 2

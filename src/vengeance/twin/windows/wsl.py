@@ -58,6 +58,10 @@ class WslOnWindows:
         location = registry.text(f"HKLM\\{LXSS}\\MSI", "InstallLocation")
         return registry.text(f"HKLM\\{LXSS}\\MSI", "Version") if location else None
 
+    def has_room(self, size: int) -> bool:
+        """Whether a disk can take up so many bytes of C:."""
+        return size <= self._windows.machine.free_bytes
+
     def is_on(self) -> bool:
         """Whether VirtualMachinePlatform is there now."""
         return self._windows.features.is_on(FEATURE)

@@ -37,7 +37,10 @@ class WslError(Exception):
 
 
 class Platform(Protocol):
-    """The optional feature VirtualMachinePlatform of Windows."""
+    """What Windows gives: the optional feature VirtualMachinePlatform, and room for disks."""
+
+    def has_room(self, size: int) -> bool:
+        """Whether a disk can take up so many bytes."""
 
     def is_on(self) -> bool:
         """Whether virtual machines can be started now."""
@@ -47,6 +50,9 @@ class Platform(Protocol):
 
 
 class _AlwaysOn:
+    def has_room(self, size: int) -> bool:
+        return True
+
     def is_on(self) -> bool:
         return True
 
@@ -346,6 +352,8 @@ class WslService:
             try:
                 for text in self._start_machine(sid, session, "RegisterDistro"):
                     warn(text)
+                if not self.platform.has_room(tarball.stat().st_size):
+                    raise DistroError(f"{base_path} has no room for the disk.")
                 self.host.create_from_tar(one.guid, tarball)
             except DistroError:
                 raise WslError(messages.IMPORT_FAILED, "Wsl/Service/RegisterDistro/WSL_E_IMPORT_FAILED") from None

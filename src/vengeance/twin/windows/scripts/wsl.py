@@ -135,7 +135,11 @@ def import_distribution(work: Work) -> dict[str, Any]:
     if done is None:
         raise WorkFailed("There is no WSL from its package on this box.")
     if done[0] != 0 or _state(run, name) != 1:
-        raise WorkFailed(f"wsl.exe --import {name} ended with {done[0]}: {done[1]}")
+        room = run.windows.machine.free_bytes >> 20
+        raise WorkFailed(
+            f"wsl.exe --import {name} ended with {done[0]}: {done[1]} Where its disk was to be, {room} MB are free: "
+            "make room there if that is little, then run the deploy again."
+        )
     return {"changed": True, "name": name, "path": path}
 
 
