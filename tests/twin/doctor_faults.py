@@ -673,7 +673,7 @@ def _dies(name: str, text: str, slow: bool) -> None:
 
 
 _dies("server-failed", "nothing that anybody knows", slow=True)
-# The seeds' own troubles, and one of each kind; the others are behind the full tests.
+# The one that everybody meets; the others are behind the full tests.
 _QUICK = ("bad bytecode",)
 _NO_EXAMPLE = {"too slow": "TimeoutError: Timed out waiting for engine core processes to start."}
 for _fault in vllm_faults.NAMES:
