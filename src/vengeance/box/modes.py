@@ -16,6 +16,7 @@ from typing import Any, Literal, get_args
 
 from vengeance.box import vllm_profiles
 from vengeance.box.gpu_tenants import Held, Holder, Tenant
+from vengeance.box.listing import listed
 from vengeance.box.ollama_server import LOOPBACK, PORT
 
 Mode = Literal["interactive", "batch", "images"]
@@ -355,12 +356,8 @@ def _mib(mib: int) -> str:
 
 
 def _models(models: Mapping[str, int]) -> str:
-    return _list([f"{name} ({_mib(mib)})" for name, mib in models.items()])
+    return listed([f"{name} ({_mib(mib)})" for name, mib in models.items()])
 
 
 def _programs(holders: Sequence[Holder]) -> str:
-    return _list([f"{one.image} (process {one.pid}, {_mib(one.mib)})" for one in holders])
-
-
-def _list(names: list[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+    return listed([f"{one.image} (process {one.pid}, {_mib(one.mib)})" for one in holders])

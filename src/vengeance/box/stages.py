@@ -6,6 +6,8 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
+from vengeance.box.listing import listed
+
 Sentence = Callable[[Mapping[str, Any]], str]
 
 
@@ -21,8 +23,8 @@ def _windows(settings: Mapping[str, Any]) -> str:
     stays = ", lets Tailscale stay connected with nobody logged on" if settings["tailscale_wanted"] else ""
     minutes = settings["reboot_timeout"] // 60
     return (
-        f"switches on {_list(settings['windows_features'])}{sleep}{stays}, keeps the servers' ports free for them, and "
-        f"restarts Windows if something waits for it ({minutes} minutes at most; the deploy goes on by itself)."
+        f"switches on {listed(settings['windows_features'])}{sleep}{stays}, keeps the servers' ports free for them, "
+        f"and restarts Windows if something waits for it ({minutes} minutes at most; the deploy goes on by itself)."
     )
 
 
@@ -66,24 +68,24 @@ def _vllm(settings: Mapping[str, Any]) -> str:
     profiles = settings["vllm_profiles"]
     started = [name for name, fields in profiles.items() if fields.get("enabled") and settings["systemd"]]
     runs = (
-        f"starts {_list(started)}" if started else "starts none: that is what `python -m vengeance mode batch` is for"
+        f"starts {listed(started)}" if started else "starts none: that is what `python -m vengeance mode batch` is for"
     )
     wanted = [one for name, one in profiles.items() if name == settings["vllm_profile"] or one.get("enabled")]
     models = [one["model"] for one in wanted if not one["model"].startswith("/")]
-    pulls = f", downloads what is missing of {_list(models)}" if models and settings["vllm_download"] else ""
+    pulls = f", downloads what is missing of {listed(models)}" if models and settings["vllm_download"] else ""
     return (
         f"installs {settings['vllm_package']} into {settings['vllm_path']} and a systemd unit for each of "
-        f"{_count(list(profiles), 'profile')} ({_list(list(profiles))}){pulls}, and {runs}."
+        f"{_count(list(profiles), 'profile')} ({listed(list(profiles))}){pulls}, and {runs}."
     )
 
 
 def _expose(settings: Mapping[str, Any]) -> str:
-    opens = f"opens port {settings['ollama_port']} (Ollama) to {_list(settings['remote_addresses'])}"
+    opens = f"opens port {settings['ollama_port']} (Ollama) to {listed(settings['remote_addresses'])}"
     ports = [f"{port} ({name})" for port, name in settings["exposed_ports"].items()]
     if settings["expose"] == "none" or not ports:
         return f"{opens}, and nothing else."
     way = {"serve": "by `tailscale serve`", "portproxy": "by a port proxy of Windows"}[settings["expose"]]
-    return f"{opens}, and brings port {_list(ports)} of the distro to the tailnet {way}."
+    return f"{opens}, and brings port {listed(ports)} of the distro to the tailnet {way}."
 
 
 def _verify(settings: Mapping[str, Any]) -> str:
@@ -122,10 +124,6 @@ def sentences(stage: str, groups: Collection[str], settings: Mapping[str, Any]) 
     if stage not in SENTENCES:
         raise ValueError(f"There is no stage {stage!r}; there are {', '.join(SENTENCES)}.")
     return [made(settings) for side, made in SENTENCES[stage].items() if side in groups]
-
-
-def _list(names: list[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def _count(things: list[Any], what: str) -> str:

@@ -24,7 +24,7 @@ from vengeance.facts.windows import (
 )
 from vengeance.facts.windows.network import Listeners, ReservedPorts
 from vengeance.operations.refusal import refuse_all, warn_in_a_plan
-from vengeance.powershell import windows
+from vengeance.powershell import network, windows
 
 # Where Ollama keeps models without OLLAMA_MODELS (ollama/ollama, envconfig/config.go).
 MODELS_FOLDER = "%USERPROFILE%\\.ollama\\models"
@@ -83,16 +83,11 @@ def ready(
     if any(one is None for one in read):
         return  # it could not be read: pyinfra has said so and failed the host
 
+    models = folder.replace("%USERPROFILE%", account["profile"])
     rooms = [
-        preflight.Room(
-            "models",
-            folder.replace("%USERPROFILE%", account["profile"]),
-            int(models_gb * preflight.GB),
-            sizes[folder] or 0,
-        )
+        preflight.Room("models", models, int(models_gb * preflight.GB), sizes[folder] or 0),
+        *(preflight.Room("the distro", at, int(distro_gb * preflight.GB), sizes[at] or 0) for at in distro_folders),
     ]
-    for each in distro_folders:
-        rooms.append(preflight.Room("the distro", each, int(distro_gb * preflight.GB), sizes[each] or 0))
     out_of_tailnet = tailnet.trouble(
         "the box",
         tailscale["installed"],
@@ -121,12 +116,7 @@ def ready(
         )
     if tailscale_wanted and expose == "none" and out_of_tailnet is not None:
         host.log(f"{out_of_tailnet} Until then the box is reached from its own network only", logger.warning)
-    if waiting := restart.that_count(pending["reasons"], []):
-        why = ", ".join(restart.WORDS[reason] for reason in waiting)
-        host.log(f"Windows waits for a restart ({why}): the stage windows sees to it")
-    taken = [one for one in ranges["active"] if port and one["first"] <= port <= one["last"]]
-    if any(not one["administered"] for one in taken):
-        host.log(f"Windows' own NAT has taken port {port}: the stage windows takes it back")
+    _tell_what_the_deploys_mend(pending, ranges, port)
     if findings:
         warn_in_a_plan(*findings)
         yield refuse_all(
@@ -134,6 +124,17 @@ def ready(
         )
         return
     host.noop("nothing is in the way")
+
+
+def _tell_what_the_deploys_mend(
+    pending: windows.PendingReboot, ranges: network.ReservedPorts, port: int | None
+) -> None:
+    if waiting := restart.that_count(pending["reasons"], []):
+        why = ", ".join(restart.WORDS[reason] for reason in waiting)
+        host.log(f"Windows waits for a restart ({why}): the stage windows sees to it")
+    taken = [one for one in ranges["active"] if port and one["first"] <= port <= one["last"]]
+    if any(not one["administered"] for one in taken):
+        host.log(f"Windows' own NAT has taken port {port}: the stage windows takes it back")
 
 
 def _numbers(quota: windows.WsmanQuota) -> dict[str, int]:

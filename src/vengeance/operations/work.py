@@ -67,7 +67,7 @@ def name_of(*parts: str) -> str:
 def run_work(
     name: str,
     work: str,
-    input: Mapping[str, JSON],
+    input: Mapping[str, object],
     *,
     say: Callable[[Mapping[str, Any]], str],
     timeout: float,
@@ -78,7 +78,7 @@ def run_work(
 
     + name: of this piece of work; the same work with the same input that runs already under it is joined
     + work: which script of ``powershell/work`` does it
-    + input: what the script gets, no secret: it is written to a file on the box
+    + input: what the script gets, typed beside the shapes of its domain; no secret: it is written to a file on the box
     + say: makes a line for a person of what the work said last, printed at most every 5 seconds
     + timeout: seconds to watch it; after that the host fails, and the work goes on
     + read_every: seconds between two looks

@@ -20,6 +20,7 @@ from vengeance.facts import ollama as facts
 from vengeance.operations.refusal import checked, refuse
 from vengeance.operations.work import name_of, run_work
 from vengeance.powershell import Script
+from vengeance.powershell.ollama import PullInput
 
 Present = Mapping[str, facts.InstalledModel]
 
@@ -145,17 +146,18 @@ def pull(model: ollama_models.Model, address: str, port: int, timeout: float) ->
             "points to something else now. Take the new digest into ollama_models, or leave the pin out."
         )
 
+    given: PullInput = {
+        "address": address,
+        "port": port,
+        "model": model.name,
+        "stall_seconds": 300,
+        "pause_seconds": 5,
+        "fruitless": 6,
+    }
     return run_work(
         name_of(f"pull-{model.name}", address, str(port)),
         "Save-OllamaModel",
-        {
-            "address": address,
-            "port": port,
-            "model": model.name,
-            "stall_seconds": 300,
-            "pause_seconds": 5,
-            "fruitless": 6,
-        },
+        given,
         say=progress_line(Transfer(model.name)),
         timeout=timeout,
         check=check,

@@ -24,6 +24,7 @@ from vengeance.operations.refusal import checked, refuse
 from vengeance.operations.templates import rendered
 from vengeance.operations.work import name_of, run_work
 from vengeance.powershell import Script
+from vengeance.powershell.files import DownloadInput
 
 TRIES = 20
 """How often a download connects at most; each time goes on where the last one stopped."""
@@ -233,19 +234,20 @@ def download(
     if host.get_fact(Sha256, path=dest) == sha256.lower():
         host.noop(f"{dest} is downloaded")
         return
+    given: DownloadInput = {
+        "url": url,
+        "path": dest,
+        "sha256": sha256.lower(),
+        "signer": signer,
+        "proxy": proxy,
+        "stall_seconds": STALL_SECONDS,
+        "tries": TRIES,
+        "pause_seconds": _FIRST_PAUSE_SECONDS,
+    }
     yield run_work(
         name_of(ntpath.basename(dest), dest.lower()),
         "Save-Download",
-        {
-            "url": url,
-            "path": dest,
-            "sha256": sha256.lower(),
-            "signer": signer,
-            "proxy": proxy,
-            "stall_seconds": STALL_SECONDS,
-            "tries": TRIES,
-            "pause_seconds": _FIRST_PAUSE_SECONDS,
-        },
+        given,
         say=downloads.Transfer(ntpath.basename(dest)),
         timeout=timeout,
     )

@@ -16,6 +16,7 @@ from vengeance.box import installers, windows_paths
 from vengeance.facts.windows import FileVersion, Product
 from vengeance.operations.refusal import checked
 from vengeance.operations.work import name_of, run_work
+from vengeance.powershell.files import InstallerInput
 
 MSIEXEC = r"C:\Windows\System32\msiexec.exe"
 # How long another installation is waited for, and how often it is tried again, both seconds.
@@ -233,16 +234,17 @@ def run_installer(
     def check(host: Host, result: Mapping[str, Any]) -> str | None:
         return _complaint(host, what, result, timeout, where) or _unproven(host, what, result, proof)
 
+    given: InstallerInput = {
+        "file": file,
+        "arguments": arguments,
+        "timeout_seconds": timeout,
+        "busy_seconds": _BUSY_SECONDS,
+        "pause_seconds": _PAUSE_SECONDS,
+    }
     return run_work(
         name_of(what, file.lower(), arguments),
         "Invoke-Installer",
-        {
-            "file": file,
-            "arguments": arguments,
-            "timeout_seconds": timeout,
-            "busy_seconds": _BUSY_SECONDS,
-            "pause_seconds": _PAUSE_SECONDS,
-        },
+        given,
         say=say,
         timeout=timeout + _BUSY_SECONDS + 60,
         check=check,

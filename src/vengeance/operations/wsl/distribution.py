@@ -22,6 +22,7 @@ from vengeance.operations.refusal import failed, refuse
 from vengeance.operations.work import name_of, run_work
 from vengeance.operations.wsl.checks import check_distro, check_download, check_folder
 from vengeance.operations.wsl.program import DOWNLOADS, INSTALLED, distributions
+from vengeance.powershell.wsl import ImportInput
 
 
 @operation()
@@ -89,10 +90,11 @@ def distro(
     image = ntpath.join(folder, Path(urlsplit(image_url).path).name)
     yield from windows.download._inner(url=image_url, dest=image, sha256=image_sha256, proxy=proxy)
     yield from kept({names.distro(distro): None})
+    given: ImportInput = {"distribution": distro, "image": image, "path": path}
     yield run_work(
         name_of(f"import-{distro}", path, image_sha256),
         "Import-Distribution",
-        {"distribution": distro, "image": image, "path": path},
+        given,
         say=lambda progress: f"{distro} is being imported: its disk has {progress.get('bytes', 0) / 1e6:.0f} MB",
         timeout=timeout,
     )
