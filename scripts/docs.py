@@ -189,12 +189,12 @@ def main() -> int:
     asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     asked.add_argument("--check", action="store_true", help="write nothing; 1 when a page is not current")
     check = asked.parse_args().check
-    stale = [path for path, text in pages().items() if not _is_current(ROOT / path, text)]
-    for path in stale:
+    stale = {path: text for path, text in pages().items() if not _is_current(ROOT / path, text)}
+    for path, text in stale.items():
         if check:
             print(f"{path} is not current: run make docs", file=sys.stderr)
         else:
-            (ROOT / path).write_text(pages()[path], encoding="utf-8")
+            (ROOT / path).write_text(text, encoding="utf-8")
             print(f"{path} is written.")
     return 1 if check and stale else 0
 

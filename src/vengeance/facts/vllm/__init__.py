@@ -1,9 +1,9 @@
 """Facts of vLLM in a distro: its Python environment, its server."""
 
-from vengeance.facts.vllm.environment import Environment, EnvironmentState, parse_environment
+from vengeance.facts.vllm.environment import Environment, EnvironmentState
 from vengeance.facts.vllm.journal import Journal, masked
-from vengeance.facts.vllm.model import Model, ModelState, TokenState, parse_model
-from vengeance.facts.vllm.model_files import ModelFiles, ModelFilesState, parse_model_files
+from vengeance.facts.vllm.model import Model, ModelState, parse_model
+from vengeance.facts.vllm.model_files import ModelFiles, ModelFilesState
 from vengeance.facts.vllm.server import (
     ABSENT,
     CARD_CHECK,
@@ -35,14 +35,11 @@ __all__ = [
     "Server",
     "ServerState",
     "States",
-    "TokenState",
     "Units",
     "api_key_file",
     "environment_file",
     "masked",
-    "parse_environment",
     "parse_model",
-    "parse_model_files",
     "parse_server",
     "started_with_file",
 ]

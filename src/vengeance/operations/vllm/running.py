@@ -15,9 +15,8 @@ from pyinfra.context import host, state
 from vengeance.box import gpu_tenants, vllm_faults, vllm_profiles
 from vengeance.box.vllm_profiles import Profile
 from vengeance.connectors.long_command import LongCommand
-from vengeance.facts.vllm import Alive, Environment, Health, Journal, Server, Units, started_with_file
+from vengeance.facts.vllm import Alive, Environment, Health, Journal, Server, States, Units, started_with_file
 from vengeance.facts.vllm.journal import MASKING
-from vengeance.facts.vllm.states import States
 from vengeance.facts.windows import Gpu, GpuProcesses
 from vengeance.operations import stage
 from vengeance.operations.refusal import checked, failed, in_a_sentence, refuse
