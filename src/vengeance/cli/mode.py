@@ -156,6 +156,9 @@ def run(given: argparse.Namespace) -> int:
     if given.profile is not None and given.what != "batch":
         print(f"--profile says what batch is to serve, and {given.what} serves nothing: leave it out.", file=sys.stderr)
         return exit_codes.WRONG_USAGE
+    if given.take_over is not None and given.what == "show":
+        print("--take-over puts another run out of the way, and show is in nobody's: leave it out.", file=sys.stderr)
+        return exit_codes.WRONG_USAGE
     found = boxes.load(given.inventory)
     return _show(given, found) if given.what == "show" else _change(given)
 

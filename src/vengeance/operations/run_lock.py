@@ -57,7 +57,7 @@ def take() -> None:
     Call it in each deploy that changes anything, for every host, before its first operation. The stages of a whole
     deploy that follow have it already. Raises OperationValueError for a ``take_over`` that is no process.
     """
-    if not holding.is_ours(host.connector):
+    if not holding.is_ours(host.connector) or not {"windows", "wsl"} & set(host.groups):
         return
     asked = host.data.get("take_over")
     if asked is not None and (isinstance(asked, bool) or not isinstance(asked, int)):
