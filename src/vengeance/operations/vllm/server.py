@@ -11,6 +11,7 @@ from pyinfra.api.operation import operation
 from pyinfra.context import host
 
 from vengeance.box import systemd_unit, vllm_faults, vllm_profiles, vllm_unit, vllm_variables
+from vengeance.box.vllm_profiles import Profile
 from vengeance.facts.vllm import (
     CARD_CHECK,
     Environment,
@@ -105,36 +106,24 @@ def server(
         checked(lambda: vllm_variables.check_api_key(secrets["VLLM_API_KEY"]))
     quoted = checked(lambda: systemd_unit.variables({**plain, **secrets}))
     words = checked(lambda: vllm_profiles.arguments(declared, version))
-    command = checked(lambda: systemd_unit.lines([f"{path}/bin/vllm", "serve", *words]))
-    python = host.get_fact(Interpreter, path=path)
-    file = environment_file(profile)
     environment_text = rendered(variables_template, {"variables": quoted})
+    given = {
+        "profile": declared,
+        "path": path,
+        "user": user,
+        "device": device,
+        "environment_file": environment_file(profile),
+        "key_file": api_key_file() if api_key == "generated" else None,
+        "card_check": CARD_CHECK,
+        "utilisation": vllm_profiles.utilisation(declared, version),
+        "start_timeout": start_timeout,
+    }
     others = vllm_profiles.units([name for name in profiles if name != profile])
-    models, written = checked(lambda: vllm_unit.models(plain))
-    unit_text = rendered(
-        template,
-        {
-            "profile": declared,
-            "path": path,
-            "user": user,
-            "device": device,
-            "command": command,
-            "others": others,
-            "after": vllm_unit.before(declared.unit, others),
-            "environment_file": file,
-            "key_file": api_key_file() if api_key == "generated" else None,
-            "folders": checked(lambda: vllm_unit.folders(path, words, plain, python)),
-            "models": models,
-            "models_written": written,
-            "card_check": CARD_CHECK,
-            "utilisation": vllm_profiles.utilisation(declared, version),
-            "start_timeout": start_timeout,
-        },
-    )
+    unit_text = rendered(template, {**given, **_derived(declared, path, words, plain, others)})
 
     found = host.get_fact(Server, profile=profile)
     pending = [
-        *put_variables(environment_text, file, found),
+        *put_variables(environment_text, environment_file(profile), found),
         *put_card_check(card_check, found),
         *put_unit(unit_text, declared.unit, found, reload=systemd),
         *enable(declared, found),
@@ -155,6 +144,27 @@ def server(
         yield start(declared, wanted, start_timeout, vllm_faults.Settings.of(declared, version, path, user))
     elif not pending:
         host.noop(f"{declared.unit} is as it should be")
+
+
+def _derived(
+    declared: Profile, path: str, words: Sequence[str], variables: Mapping[str, str], others: Sequence[str]
+) -> dict[str, object]:
+    """Return what the unit's template gets that follows from the rest: command line, order, what it sees of the homes.
+
+    + words: of the command line, without the program
+    + variables: of its environment, without secrets
+    + others: units of the other profiles
+    """
+    python = host.get_fact(Interpreter, path=path)
+    models, written = checked(lambda: vllm_unit.models(variables))
+    return {
+        "command": checked(lambda: systemd_unit.lines([f"{path}/bin/vllm", "serve", *words])),
+        "others": others,
+        "after": vllm_unit.before(declared.unit, others),
+        "folders": checked(lambda: vllm_unit.folders(path, words, variables, python)),
+        "models": models,
+        "models_written": written,
+    }
 
 
 @operation()

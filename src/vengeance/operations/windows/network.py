@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import ntpath
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Mapping
 from typing import Literal
 
 from pyinfra import logger
@@ -20,7 +20,7 @@ from vengeance.operations.before import kept
 from vengeance.operations.refusal import checked, refuse
 from vengeance.operations.tailscale import awaited_status
 from vengeance.powershell import Script
-from vengeance.powershell.network import Action, PortProxy, Protocol
+from vengeance.powershell.network import Action, PortProxy, Profile, Protocol
 
 TAILSCALE = "tailscale"
 """As an address: the one that the box has in the tailnet."""
@@ -121,13 +121,7 @@ def firewall_rule(
     left: list[Rule] = []
     if action == "allow":
         left = _look_around(wanted, port, rules, programs, remove_blocks)
-        off = [profile for profile, enabled in found["enabled"].items() if not enabled]
-        if off:
-            host.log(
-                f"the firewall is off in {' and '.join(off)} networks, so that everybody there reaches port {port}; "
-                "in PowerShell: Set-NetFirewallProfile -All -Enabled True",
-                logger.warning,
-            )
+        _warn_where_it_is_off(found["enabled"], port)
     changes = [f"(not there) -> {firewall.shown(wanted)}"] if mine is None else firewall.differences(wanted, mine)
     if not changes and not left:
         host.noop(f"firewall rule {rule} is as it should be")
@@ -139,23 +133,34 @@ def firewall_rule(
         yield Script("Remove-FirewallRule", {"rules": [one.rule for one in left]})
     if changes:
         host.log(f"firewall rule {rule}: {'; '.join(changes)}")
-        yield Script(
-            "Set-FirewallRule",
-            {
-                "rule": rule,
-                "title": rule,
-                "action": action,
-                "protocol": protocol,
-                "port": port,
-                "remote_addresses": [*sorted(wanted.remote)],
-                "program": program,
-                "profiles": [*_narrowed(wanted.profiles)],
-            },
+        yield _set(wanted, port, protocol)
+
+
+def _set(wanted: Rule, port: int, protocol: Protocol) -> Script:
+    everywhere = len(wanted.profiles) == len(firewall.PROFILES)
+    return Script(
+        "Set-FirewallRule",
+        {
+            "rule": wanted.rule,
+            "title": wanted.title,
+            "action": wanted.action,
+            "protocol": protocol,
+            "port": port,
+            "remote_addresses": [*sorted(wanted.remote)],
+            "program": wanted.program,
+            "profiles": [] if everywhere else [*sorted(wanted.profiles)],
+        },
+    )
+
+
+def _warn_where_it_is_off(profiles: Mapping[Profile, bool], port: int) -> None:
+    off = [profile for profile, enabled in profiles.items() if not enabled]
+    if off:
+        host.log(
+            f"the firewall is off in {' and '.join(off)} networks, so that everybody there reaches port {port}; in "
+            "PowerShell: Set-NetFirewallProfile -All -Enabled True",
+            logger.warning,
         )
-
-
-def _narrowed(profiles: frozenset[str]) -> list[str]:
-    return [] if len(profiles) == len(firewall.PROFILES) else sorted(profiles)
 
 
 def _programs(port: int, listener: str | None) -> list[str]:
