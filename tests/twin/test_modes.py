@@ -80,7 +80,7 @@ def test_a_profile_that_there_is_not_is_refused_with_those_there_are(box: ModesB
         (("batch", "--inventory", "inventory/nowhere.py"), "There is no inventory inventory/nowhere.py"),
     ],
 )
-def test_wrong_usage_is_a_sentence_and_2(words: tuple[str, ...], sentence: str) -> None:
+def test_wrong_usage_is_a_sentence_and_64(words: tuple[str, ...], sentence: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "vengeance", "mode", *words], cwd=ROOT, capture_output=True, text=True, check=False
     )
