@@ -21,7 +21,7 @@ NEWER_WSL = "2.8.1.0"
 KILLER = """\
 #!/bin/sh
 while read -r line; do
-  case "$line" in *half-configured*) rm -f /etc/dpkg/dpkg.cfg.d/killer; pkill -KILL -x dpkg ;; esac
+  case "$line" in *toolkit*half-configured* | *nvcc*half-configured*) rm -f /etc/dpkg/dpkg.cfg.d/killer; pkill -KILL -x dpkg ;; esac
 done
 """
 HELD = """\
@@ -81,7 +81,7 @@ def kill_inside(twin: Twin, name: str) -> None:
 
 @contextmanager
 def dpkg_killed(twin: Twin) -> Iterator[None]:
-    """The next dpkg that has unpacked a package is killed before it has configured it, as by a lost power supply."""
+    """The dpkg that has unpacked the toolkit is killed before it has configured it, as by a lost power supply."""
     code = base64.b64encode(KILLER.encode()).decode()
     inside(twin, f"echo {code} | base64 -d >/run/killer && chmod 755 /run/killer")
     inside(twin, "echo status-logger=/run/killer >/etc/dpkg/dpkg.cfg.d/killer")

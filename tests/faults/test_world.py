@@ -185,7 +185,7 @@ def test_a_wsl_that_is_updated_in_the_middle_is_connected_to_again_or_told(world
 def test_a_dpkg_that_is_killed_is_told_and_brought_to_its_end_by_the_next_run(world: World, seen: Seen) -> None:
     with ExitStack() as killing:
         enter = killing.enter_context
-        done = world.run(WHOLE, "| CUDA toolkit", lambda _: enter(happenings.dpkg_killed(world.twin)))
+        done = world.run(WHOLE, "| NVIDIA's package source", lambda _: enter(happenings.dpkg_killed(world.twin)))
     told(done, "E: Sub-process /usr/bin/dpkg exited unexpectedly")
     assert happenings.inside(world.twin, "ls /var/lib/dpkg/updates").stdout
     seen("dpkg is killed", "between unpacking and configuring", "says so", AGAIN)
@@ -254,7 +254,9 @@ def test_after_all_that_nothing_is_left_to_do_and_nothing_was_done_twice(world: 
     world.is_left_alone()
     deeds = world.twin.deeds()
     once = [name for name in deeds if name.startswith("installer of ") or name.endswith(" imported")]
-    assert {name: deeds[name] for name in once} == dict.fromkeys(once, 1)
+    # Somebody else's update of WSL, in the full run, counts as well.
+    updated = world.twin.status()["wsl"]["version"] == happenings.NEWER_WSL
+    assert {name: deeds[name] - (updated and name == "installer of wsl") for name in once} == dict.fromkeys(once, 1)
 
 
 # What tests of single parts show; the page lists it with the rest.
