@@ -21,7 +21,9 @@ NEWER_WSL = "2.8.1.0"
 KILLER = """\
 #!/bin/sh
 while read -r line; do
-  case "$line" in *toolkit*half-configured* | *nvcc*half-configured*) rm -f /etc/dpkg/dpkg.cfg.d/killer; pkill -KILL -x dpkg ;; esac
+  case "$line" in
+    *toolkit*half-configured* | *nvcc*half-configured*) rm -f /etc/dpkg/dpkg.cfg.d/killer; pkill -KILL -x dpkg ;;
+  esac
 done
 """
 HELD = """\
