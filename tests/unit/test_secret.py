@@ -8,7 +8,9 @@ import logging
 import pickle
 from pathlib import Path
 
+import keyring
 import pytest
+from keyring.backend import KeyringBackend
 from pyinfra_cli.util import json_encode
 
 from vengeance.secret import MASK, Secret, SecretError
@@ -63,3 +65,29 @@ def test_a_missing_or_empty_file_is_said_in_a_sentence(tmp_path: Path) -> None:
 def test_a_prompt_without_a_terminal_is_an_error_and_not_a_hang() -> None:
     with pytest.raises(SecretError, match="no terminal"):
         Secret.from_prompt("Password of the box").reveal()
+
+
+class Shelf(KeyringBackend):
+    """A keyring that holds one secret."""
+
+    priority = 1
+
+    def get_password(self, service: str, username: str) -> str | None:
+        return WORD if (service, username) == ("vengeance", "Steam") else None
+
+    def set_password(self, service: str, username: str, password: str) -> None:
+        raise NotImplementedError
+
+    def delete_password(self, service: str, username: str) -> None:
+        raise NotImplementedError
+
+
+def test_it_comes_from_the_keyring_and_what_is_not_there_is_told_with_what_puts_it_there() -> None:
+    before = keyring.get_keyring()
+    keyring.set_keyring(Shelf())  # type: ignore[no-untyped-call]
+    try:
+        assert Secret.from_keyring("vengeance", "Steam").reveal() == WORD
+        with pytest.raises(SecretError, match="keyring set vengeance Nobody"):
+            Secret.from_keyring("vengeance", "Nobody").reveal()
+    finally:
+        keyring.set_keyring(before)

@@ -9,9 +9,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from pyinfra.api.host import Host
-from pyinfra.api.inventory import Inventory
-
 from vengeance.box import bootstrap
 from vengeance.cli import boxes, exit_codes
 
@@ -35,7 +32,8 @@ Examples:
   python -m vengeance bootstrap > enable-winrm.ps1        a file to carry to the box
   python -m vengeance bootstrap | xclip -sel clip         or straight into a shared clipboard
 
-Exit code: 0 printed; 1 it cannot be, and a sentence says why; 64 there is no such inventory, or wrong usage.
+Exit code: 0 printed; 1 it cannot be, and a sentence says why; 64 there is no such inventory or box, or wrong
+usage.
 """,
     )
     parser.add_argument("host", nargs="?", help="name of the box, where the inventory has several")
@@ -73,7 +71,7 @@ def script(file: Path, name: str | None = None) -> tuple[str, str]:
     if not (folder / SCRIPT).is_file():
         raise BootstrapError(f"{folder} holds no {SCRIPT}: the inventory lies beside that folder.")
     text = (folder / SCRIPT).read_text(encoding="utf-8")
-    box = _box(found, file, name)
+    box = boxes.one_of(found, file, "@winrm/", "box", "bootstrap", name)
     data: dict[str, Any] = box.data.dict()  # type: ignore[no-untyped-call]
     try:
         return box.name, bootstrap.filled(
@@ -85,22 +83,6 @@ def script(file: Path, name: str | None = None) -> tuple[str, str]:
         )
     except (ValueError, TypeError) as error:
         raise BootstrapError(f"{file}: {error}") from None
-
-
-def _box(found: Inventory, file: Path, name: str | None) -> Host:
-    hosts = {host.name: host for host in found if host.name.startswith("@winrm/")}
-    if name is not None:
-        wanted = name if name.startswith("@") else f"@winrm/{name}"
-        if wanted not in hosts:
-            raise BootstrapError(f"{file} has no {wanted}; it has {', '.join(hosts) or 'no box'}.")
-        return hosts[wanted]
-    if len(hosts) != 1:
-        raise BootstrapError(
-            f"{file} has {', '.join(hosts)}: say which, as in python -m vengeance bootstrap {next(iter(hosts))}"
-            if hosts
-            else f"{file} has no box: a host whose name begins with @winrm/."
-        )
-    return next(iter(hosts.values()))
 
 
 def _account(user: str | None) -> str | None:

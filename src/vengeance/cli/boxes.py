@@ -7,6 +7,7 @@ from pathlib import Path
 
 import shtab
 from pyinfra.api.exceptions import PyinfraError
+from pyinfra.api.host import Host
 from pyinfra.api.inventory import Inventory
 
 from vengeance.verify import inventory
@@ -46,3 +47,26 @@ def load(file: Path) -> Inventory:
         ) from None
     except (PyinfraError, ValueError, OSError, NameError, TypeError, AttributeError, ImportError) as error:
         raise InventoryError(f"{file} cannot be read: {error}") from None
+
+
+def one_of(found: Inventory, file: Path, kind: str, what: str, command: str, name: str | None) -> Host:
+    """Return the host of a kind that is named, or the only one that there is.
+
+    + file: the inventory, for sentences
+    + kind: what its name begins with, as ``@winrm/``
+    + what: such a host in a word, as ``box``
+    + command: the one that is told which
+    + name: with the kind before it or without; None for the only one
+
+    Raises InventoryError.
+    """
+    hosts = {host.name: host for host in found if host.name.startswith(kind)}
+    if not hosts:
+        raise InventoryError(f"{file} has no {what}: a host whose name begins with {kind}.")
+    first = next(iter(hosts))
+    if name is None and len(hosts) > 1:
+        raise InventoryError(f"{file} has {', '.join(hosts)}: say which, as in python -m vengeance {command} {first}")
+    wanted = first if name is None else name if name.startswith("@") else f"{kind}{name}"
+    if wanted not in hosts:
+        raise InventoryError(f"{file} has no {wanted}; it has {', '.join(hosts)}.")
+    return hosts[wanted]

@@ -36,8 +36,8 @@ Examples:
   export VLLM_API_KEY="$(python -m vengeance key)"
   curl -H "Authorization: Bearer $VLLM_API_KEY" http://BOX:8080/v1/models
 
-Exit code: 0 printed; 1 there is none, or it cannot be read, and a sentence says why; 64 there is no such inventory, or
-wrong usage.
+Exit code: 0 printed; 1 there is none, or it cannot be read, and a sentence says why; 64 there is no such inventory or
+distro, or wrong usage.
 """,
     )
     parser.add_argument("host", nargs="?", help="name of the distro, where the inventory has several")
@@ -66,7 +66,7 @@ def key(file: Path, name: str | None = None) -> tuple[str, str]:
     Raises InventoryError, NoKeyError.
     """
     found = boxes.load(file)
-    host = _distro(found, file, name)
+    host = boxes.one_of(found, file, "@wsl/", "distro", "key", name)
     declared = host.data.get("vllm_api_key")
     if declared is None:
         raise NoKeyError(
@@ -78,22 +78,6 @@ def key(file: Path, name: str | None = None) -> tuple[str, str]:
         except SecretError as error:
             raise NoKeyError(f"vllm_api_key: {error}") from None
     return host.name, _of_the_box(found, host)
-
-
-def _distro(found: Inventory, file: Path, name: str | None) -> Host:
-    hosts = {host.name: host for host in found if host.name.startswith("@wsl/")}
-    if name is not None:
-        matching = [host for each, host in hosts.items() if name in (each, each.removeprefix("@wsl/"))]
-        if not matching:
-            raise NoKeyError(f"{file} has no distro {name}; it has {', '.join(hosts) or 'none'}.")
-        return matching[0]
-    if len(hosts) != 1:
-        raise NoKeyError(
-            f"{file} has {', '.join(hosts)}: say which, as in python -m vengeance key {next(iter(hosts))}"
-            if hosts
-            else f"{file} has no distro: a host whose name begins with @wsl/."
-        )
-    return next(iter(hosts.values()))
 
 
 def _of_the_box(found: Inventory, host: Host) -> str:
