@@ -13,7 +13,7 @@ import pytest
 from pyinfra.api.command import FunctionCommand
 from pyinfra.api.exceptions import OperationValueError
 from pyinfra.facts.deb import DebPackages
-from pyinfra.facts.files import Directory, FileContents
+from pyinfra.facts.files import Directory, File, FileContents
 
 from tests.unit.operation_runs import Run, no_connection, run_operation
 from tests.unit.test_system import FRESH_POWER
@@ -456,3 +456,14 @@ def test_the_declared_token_goes_and_another_one_stays(tmp_path: Path, mine: boo
     shell(tmp_path, *run.commands)
     assert (tmp_path / "token").exists() == left
     assert not (tmp_path / "vengeance" / "token.sha256").exists()
+
+
+def test_a_token_that_a_cut_left_on_its_way_goes_too(tmp_path: Path) -> None:
+    (tmp_path / "vengeance").mkdir()
+    (tmp_path / "token").write_text("somebody's own\n")
+    (tmp_path / "vengeance" / "token.new").write_text("hf_secret\n")
+    run = run_operation(operations.token, {FileContents: None, File: {"mode": 600}}, hf_home=str(tmp_path))
+    shell(tmp_path, *run.commands)
+    assert (tmp_path / "token").exists()
+    assert not (tmp_path / "vengeance" / "token.new").exists()
+    assert run_operation(operations.token, {FileContents: None, File: None}, hf_home=str(tmp_path)).commands == []
