@@ -14,8 +14,8 @@ from tests.twin.ollama_box import OllamaBox
 from tests.twin.works_box import WorksHost
 from tests.unit.operation_runs import Run
 from vengeance.box.pins import pinned
-from vengeance.operations import ollama, work
-from vengeance.operations.ollama import pulls, waiting
+from vengeance.operations import ollama, waiting, work
+from vengeance.operations.ollama import pulls
 from vengeance.operations.windows import installers
 from vengeance.operations.work import run_work
 from vengeance.twin.ollama import package
