@@ -55,7 +55,10 @@ class Holding:
             # Taking it is itself a request to the box, before which this is asked.
             if self._taking or self._lives() or self._take is None:
                 return
-            complaint = self._complaint(self.take(self._take))
+            with self.postponed():
+                result, lives = self._take()
+            complaint = self._complaint(result)
             if complaint is not None:
-                self._lives = lambda: False
                 raise Displaced(complaint)
+            # Not before: a process may live and not have it, and others ask without waiting for the lock.
+            self._lives = lives
