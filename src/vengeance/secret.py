@@ -78,9 +78,16 @@ class Secret:
         def read() -> str:
             try:
                 import keyring
+                import keyring.errors
             except ImportError:
                 raise SecretError("the keyring package is missing: pip install 'vengeance[keyring]'") from None
-            value = keyring.get_password(service, user)
+            try:
+                value = keyring.get_password(service, user)
+            except keyring.errors.KeyringError as error:
+                raise SecretError(
+                    f"the keyring cannot be read ({' '.join(str(error).split()) or type(error).__name__}): unlock it, "
+                    "or use an environment variable or a file"
+                ) from None
             if not value:
                 raise SecretError(f"the keyring has nothing for {service} and {user}: keyring set {service} {user}")
             return value

@@ -91,3 +91,15 @@ def test_it_comes_from_the_keyring_and_what_is_not_there_is_told_with_what_puts_
             Secret.from_keyring("vengeance", "Nobody").reveal()
     finally:
         keyring.set_keyring(before)
+
+
+def test_a_keyring_that_cannot_be_read_is_said_in_a_sentence() -> None:
+    keyring = pytest.importorskip("keyring")
+    fail = pytest.importorskip("keyring.backends.fail")
+    used = keyring.get_keyring()
+    keyring.set_keyring(fail.Keyring())
+    try:
+        with pytest.raises(SecretError, match="keyring cannot be read"):
+            Secret.from_keyring("vengeance", "Steam").reveal()
+    finally:
+        keyring.set_keyring(used)
