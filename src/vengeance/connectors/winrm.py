@@ -330,9 +330,7 @@ def program_result(answer: Result) -> Result:
 
 def as_bytes(source: IO[Any]) -> IO[bytes]:
     """Return a file of bytes for a file that may be one of text."""
-    start = source.tell()
     if isinstance(source.read(0), str):
-        source.seek(start)
         return BytesIO(source.read().encode())
     return source
 

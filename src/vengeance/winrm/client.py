@@ -439,11 +439,10 @@ class WinRMClient:
 
     def _abandon(self, key: str) -> None:
         """Leave an agent that may still be busy with a command nobody waits for; what it runs is ended."""
-        agent = self._agents.pop(key, None)
+        agent = self._agents.get(key)
         if agent is None or agent.alive:
-            if agent is not None:
-                self._agents[key] = agent
             return
+        del self._agents[key]
         if agent.busy and key != _POWERSHELL:
             self._stop_in_distro(key, agent)
         agent.close()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import socket
+import ssl
 import threading
 import time
 import xml.etree.ElementTree as ElementTree
@@ -265,9 +267,6 @@ class Connection:
 
 def certificate_fingerprint(settings: WinRMSettings) -> str:
     """Return the SHA-256 of the certificate that the server shows, in hexadecimal, ``unknown`` if it shows none."""
-    import hashlib
-    import ssl
-
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
