@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _BAD_USAGE = 2
 _UNSUPPORTED = 1
 _NO_CONNECTION = 7
+_HTTP_ERROR = 22
 _TIMEOUT = 28
 _NOTHING = 52
 _SHORT = {
@@ -136,7 +137,7 @@ def curl_exe(run: Run) -> int:
     except (OSError, http.client.HTTPException):
         return _failed(run, asked, _NOTHING, "Empty reply from server")
     if "fail" in asked.flags and status >= 400:
-        return _failed(run, asked, 22, f"The requested URL returned error: {status}")
+        return _failed(run, asked, _HTTP_ERROR, f"The requested URL returned error: {status}", status)
     output = asked.values.get("output", "-")
     if output == "-":
         run.stdout(body)
@@ -169,10 +170,10 @@ def _exchange(run: Run, asked: _Asked, host: str, port: int, path: str, query: s
         connection.close()
 
 
-def _failed(run: Run, asked: _Asked, code: int, text: str) -> int:
+def _failed(run: Run, asked: _Asked, code: int, text: str, status: int = 0) -> int:
     if "silent" not in asked.flags or "show-error" in asked.flags:
         run.error(f"curl: ({code}) {text}")
-    _write_out(run, asked, 0, 0.0)
+    _write_out(run, asked, status, 0.0)
     return code
 
 

@@ -7,6 +7,7 @@ https://learn.microsoft.com/windows/win32/wes/ (the schema of an event); the tex
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
 
@@ -101,7 +102,7 @@ def wevtutil(run: Run) -> int:
     A restart that the twin remembers is the only one in its log.
     """
     words = run.argv
-    options = dict(word[1:].lower().partition(":")[::2] for word in words[2:] if word.startswith("/q:") is False)
+    options = dict(word[1:].lower().partition(":")[::2] for word in words[2:] if not word.startswith("/q:"))
     query = next((word[3:] for word in words if word.startswith("/q:")), "")
     if [word.lower() for word in words[:2]] != ["qe", "system"] or options.get("f", "xml") != "xml":
         run.error("The twin's wevtutil models qe System /f:xml.")
@@ -127,7 +128,7 @@ def wevtutil(run: Run) -> int:
 def tasklist(run: Run) -> int:
     """tasklist.exe, as a table or with /FO CSV, with or without /NH."""
     words = [word.lower() for word in run.argv]
-    csv = words[words.index("/fo") + 1 : words.index("/fo") + 2] == ["csv"] if "/fo" in words else False
+    csv = ("/fo", "csv") in pairwise(words)
     left = [word for word in words if word not in ("/fo", "csv", "table", "/nh")]
     if left:
         run.error(f"ERROR: Invalid argument/option - '{left[0]}'.\r\nType \"TASKLIST /?\" for usage.")
