@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from pyinfra.connectors.base import DataMeta
 from typing_extensions import TypedDict
 
 from vengeance.secret import Secret
 from vengeance.winrm.settings import SettingsError, WinRMSettings
+
+N = TypeVar("N", int, float)
 
 
 class WinRMData(TypedDict, total=False):
@@ -123,10 +125,15 @@ def settings_from_data(data: WinRMData, everything: Mapping[str, Any], name: str
         ca_file=data.get("winrm_ca_file"),
         client_certificate=data.get("winrm_client_certificate"),
         client_key=data.get("winrm_client_key"),
-        connect_timeout=float(data.get("winrm_connect_timeout") or 10.0),
-        operation_timeout=data.get("winrm_operation_timeout") or 20,
+        connect_timeout=_number(data.get("winrm_connect_timeout"), 10.0),
+        operation_timeout=_number(data.get("winrm_operation_timeout"), 20),
         proxy=data.get("winrm_proxy"),
         mode=data.get("winrm_mode") or "agent",
         duplex=data.get("winrm_duplex") is not False,
-        envelope_kb=data.get("winrm_envelope_kb") or 500,
+        envelope_kb=_number(data.get("winrm_envelope_kb"), 500),
     )
+
+
+def _number(given: N | None, default: N) -> N:
+    """A number that was given, also a 0, which is then refused like any other that cannot be used."""
+    return default if given is None else given
