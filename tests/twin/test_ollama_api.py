@@ -255,3 +255,9 @@ def test_the_command_line_tool_asks_the_server(box: OllamaBox) -> None:
     assert box.run("C:\\Ollama\\ollama.exe pull nothing").err.endswith(
         "Error: pull model manifest: file does not exist\n"
     )
+
+
+def test_curl_of_the_box_says_the_status_also_of_a_refusal(box: OllamaBox) -> None:
+    for path, status, code in (("api/version", "200", 0), ("api/nothing", "404", 22)):
+        done = box.run(f"curl.exe -s -f -o nul -w %{{http_code}} http://127.0.0.1:11434/{path}")
+        assert (done.out, done.code) == (status, code)
