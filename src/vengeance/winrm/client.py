@@ -49,6 +49,8 @@ LARGEST_REQUEST_BYTES = 240_000
 CONNECT_AGAIN_SECONDS = 1.0
 CHECK_SECONDS = 20.0
 _STARTS = 3
+# The key of the PowerShell agent; those of the distros are never empty.
+_POWERSHELL = ""
 
 _SH_AGENT = (Path(__file__).parent / "agent.sh").read_text(encoding="utf-8")
 # Reads one line and runs it. The quotes are for cmd.exe and for wsl.exe's CommandLineToArgvW; in them nothing is
@@ -469,9 +471,6 @@ class WinRMClient:
     def _lock_of(self, key: str) -> threading.RLock:
         with self._lock:
             return self._locks.setdefault(key, threading.RLock())
-
-
-_POWERSHELL = ""
 
 
 def _distro_key(distro: str, user: str) -> str:
