@@ -15,7 +15,7 @@ if [ $# -eq 0 ] && [ "${VENGEANCE_REAL:-1}" != 0 ]; then
 fi
 # Most of the others wait for a twin, so three files at a time take a third of the time on two cores.
 [ $# -gt 0 ] || set -- --ignore tests/real
-python -m pytest -q -n 3 --dist loadgroup --no-loadscope-reorder "$@"
+python -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder "$@"
 tests=$?
 [ "$real" = 0 ] || echo "vengeance: the tests with a real vLLM, which ran first, have failures: see above, or '.venv/bin/pytest tests/real'." >&2
 [ "$lint" = 0 ] || echo "vengeance: the tests have run, but ruff, mypy or the PowerShell checker found something: see before the tests, or 'make lint'." >&2

@@ -8,7 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from gevent import monkey
@@ -29,7 +29,6 @@ with contextlib.suppress(ModuleNotFoundError):
     settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
     settings.load_profile("busy")
 
-HERE = Path(__file__).parent
 # Folders whose files look at one and the same deployed box.
 _ONE_BOX = ("box",)
 # What takes longest in one piece begins first, so that no worker is left with it at the end.
@@ -52,22 +51,39 @@ _FIRST = (
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what takes minutes, and put each file, and each folder that shares one box, on one worker.
-
-    Groups are those of pytest-xdist's ``--dist loadgroup``.
-    """
+    """Leave out what takes minutes, and begin with what takes longest."""
     if not os.environ.get("VENGEANCE_FULL"):
         long = [item for item in items if item.get_closest_marker("full")]
         config.hook.pytest_deselected(items=long)
         items[:] = [item for item in items if item not in long]
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(_group(item)))
-    items.sort(key=lambda item: next((place for place, name in enumerate(_FIRST) if _group(item).startswith(name)), 99))
+    items.sort(key=lambda item: _place(_group(item.nodeid)))
 
 
-def _group(item: pytest.Item) -> str:
-    file = item.path.relative_to(HERE) if item.path.is_relative_to(HERE) else item.path
-    return file.parts[0] if file.parts[0] in _ONE_BOX else file.as_posix()
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Have one worker run all of a file, and all of a folder whose files look at one box (``--dist loadfile``).
+
+    pytest-xdist 3.8 has groups for that (``--dist loadgroup``), which it does not see with pytest 9.2.
+    """
+    if config.getoption("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByGroup(LoadScopeScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            return _group(nodeid)
+
+    return ByGroup(config, log)
+
+
+def _place(group: str) -> int:
+    return next((place for place, name in enumerate(_FIRST) if group.startswith(name)), len(_FIRST))
+
+
+def _group(nodeid: str) -> str:
+    file = nodeid.partition("::")[0].removeprefix("tests/")
+    folder = file.partition("/")[0]
+    return folder if folder in _ONE_BOX else file
 
 
 @pytest.fixture(scope="session", autouse=True)

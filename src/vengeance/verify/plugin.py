@@ -171,8 +171,6 @@ def pytest_configure(config: pytest.Config) -> None:
     """Make the recorder, and have pytest write JUnit where a report was asked for."""
     config.addinivalue_line("markers", "advice: the box is degraded, and not broken, where this does not hold")
     config.addinivalue_line("markers", "disturbs(what): done to a box only where it was asked for")
-    # tests/conftest.py gives it to every test, and pytest-xdist, whose it is, need not be there.
-    config.addinivalue_line("markers", "xdist_group(name): tests that one worker runs (pytest-xdist)")
     config.addinivalue_line("markers", "deploys: runs deploys, so only on a twin of the test run's own")
     folder: Path | None = config.getoption("report")
     if folder is not None and not config.getoption("xmlpath", None):
