@@ -15,6 +15,7 @@ import pytest
 
 from tests.connectors.conftest import WINDOWS, WSL, Pyinfra
 from vengeance.connectors import pool
+from vengeance.connectors.errors import SignInRefused
 from vengeance.connectors.output import succeeded
 from vengeance.twin.client import Twin
 from vengeance.winrm.settings import WinRMSettings
@@ -53,6 +54,15 @@ def test_another_account_on_the_same_box_has_a_connection_of_its_own(twin: Twin)
         for client in (same, other):
             pool.release(run, client)
     assert twin.status()["shells"] == []
+
+
+def test_a_wrong_password_is_tried_once_though_one_host_is_connected_after_the_other(twin: Twin) -> None:
+    run: Any = Run()
+    twin.log_reset()
+    for _ in (WINDOWS, WSL):
+        with pytest.raises(SignInRefused, match="refused the user 'Steam'"):
+            pool.acquire(run, "box", settings(twin, password=lambda: "Wr0ng!pw"))
+    assert sum(twin.log_snapshot()["failed_logons"].values()) == 1
 
 
 def test_who_comes_back_is_let_in_only_when_the_box_answers(twin: Twin, monkeypatch: pytest.MonkeyPatch) -> None:

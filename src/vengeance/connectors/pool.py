@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pyinfra import logger
 
-from vengeance.connectors.errors import leave_no_traceback
+from vengeance.connectors.errors import SignInRefused, leave_no_traceback
 from vengeance.powershell import load
 from vengeance.winrm.settings import WinRMSettings
 
@@ -24,7 +24,12 @@ class _Entry:
         self.left = False
 
 
-_pools: weakref.WeakKeyDictionary[State, dict[tuple[str, WinRMSettings], _Entry]] = weakref.WeakKeyDictionary()
+_Key = tuple[str, "WinRMSettings"]
+_pools: weakref.WeakKeyDictionary[State, dict[_Key, _Entry]] = weakref.WeakKeyDictionary()
+# What Windows said to the first sign-in of a run, None where it let it in: a wrong password is tried once, whichever
+# host of the box is connected first, for an account may be locked by a few. One that was right may well be refused
+# for a while when the box has been restarted.
+_first_sign_ins: weakref.WeakKeyDictionary[State, dict[_Key, SignInRefused | None]] = weakref.WeakKeyDictionary()
 
 
 def agent_texts() -> AgentTexts:
@@ -53,6 +58,10 @@ def acquire(state: State, name: str, settings: WinRMSettings) -> WinRMClient:
 
     leave_no_traceback()
     pool = _pools.setdefault(state, {})
+    answers = _first_sign_ins.setdefault(state, {})
+    refused = answers.get((name, settings))
+    if refused is not None:
+        raise refused
     entry = pool.get((name, settings))
     if entry is None:
         entry = pool[name, settings] = _Entry(
@@ -61,10 +70,13 @@ def acquire(state: State, name: str, settings: WinRMSettings) -> WinRMClient:
     entry.users += 1
     try:
         entry.client.connect()
+        answers.setdefault((name, settings), None)
         if entry.left:
             entry.client.check()
             entry.left = False
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, SignInRefused):
+            answers.setdefault((name, settings), error)
         release(state, entry.client)
         raise
     return entry.client
