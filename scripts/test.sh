@@ -8,15 +8,9 @@ lint=0
 bash scripts/lint.sh || lint=1
 # Some tests start the programs of .venv by name, as their users would.
 export PATH=$PWD/.venv/bin:$PATH
-real=0
-if [ $# -eq 0 ] && [ "${VENGEANCE_REAL:-1}" != 0 ]; then
-  # A real vLLM computes on all processors, so it has the machine to itself.
-  python -m pytest -q tests/real || real=1
-fi
-# Most of the others wait for a twin, so three files at a time take a third of the time on two cores.
-[ $# -gt 0 ] || set -- --ignore tests/real
+# Most tests wait for a twin, so three files at a time take a third of the time on two cores.
+[ $# -gt 0 ] || [ "${VENGEANCE_REAL:-1}" != 0 ] || set -- --ignore tests/real
 python -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder "$@"
 tests=$?
-[ "$real" = 0 ] || echo "vengeance: the tests with a real vLLM, which ran first, have failures: see above, or '.venv/bin/pytest tests/real'." >&2
 [ "$lint" = 0 ] || echo "vengeance: the tests have run, but ruff, mypy or the PowerShell checker found something: see before the tests, or 'make lint'." >&2
-[ "$tests" = 0 ] && [ "$real" = 0 ] && [ "$lint" = 0 ]
+[ "$tests" = 0 ] && [ "$lint" = 0 ]

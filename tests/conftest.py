@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 # for ever. Tests that need the command line as it is start it as a process of its own.
 monkey.patch_all = lambda *args, **kwargs: None
 
+# A shell that starts something in the background has it ignore Ctrl-C, and so would all that the tests start.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 # Who only looks at a box with these tests has no hypothesis.
 with contextlib.suppress(ModuleNotFoundError):
     from hypothesis import HealthCheck, settings
@@ -33,6 +38,7 @@ with contextlib.suppress(ModuleNotFoundError):
 _ONE_BOX = ("box",)
 # What takes longest in one piece begins first, so that no worker is left with it at the end.
 _FIRST = (
+    "real/",
     "box",
     "bare/test_from_bare.py",
     "twin/test_distro_delegated.py",
@@ -40,8 +46,8 @@ _FIRST = (
     "connectors/test_cuda.py",
     "faults/",
     "twin/test_vllm_running.py",
-    "connectors/test_wsl_from_bare.py",
-    "twin/test_modes_cut.py",
+    "twin/test_doctor.py",
+    "twin/test_undo.py",
     "twin/test_vllm_model.py",
     "connectors/",
     "twin/",

@@ -129,6 +129,7 @@ def test_a_stranger_reaches_neither_port(up: None, peer: Peer) -> None:
     assert peer.from_the_street(8080) is None
 
 
+@pytest.mark.full
 def test_a_lost_keepalive_is_brought_back_and_nothing_else(up: None, deploy: Deploy, bare_twin: Twin) -> None:
     lost = deploy("tests/bare/deploys/lose_the_keepalive.py", "--yes")
     assert lost.returncode == 0, tail(lost)

@@ -165,6 +165,7 @@ def test_a_unit_that_hides_the_card_is_named_though_the_distro_has_it(
     assert mend in sentence
 
 
+@pytest.mark.full
 def test_a_torch_for_the_processor_is_no_silent_success(box: Twin) -> None:
     file = sh(box, f"echo {ENVIRONMENT}/lib/python3*/site-packages/torch/version.py").strip()
     sh(box, f"sed -i 's/^cuda = .*/cuda = None/' {file}", user="steam")
@@ -218,6 +219,7 @@ def test_a_full_disk_is_told_before_anything_is_downloaded(box: Twin) -> None:
     assert left == ""
 
 
+@pytest.mark.full
 def test_a_disk_that_becomes_full_while_pip_installs_is_told_and_gone_on_with(box: Twin) -> None:
     site = sh(box, f"echo {ENVIRONMENT}/lib/python3*/site-packages").strip()
     # One page of room where vllm is unpacked; where room is looked for before, there is enough.

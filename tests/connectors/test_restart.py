@@ -134,6 +134,7 @@ def test_a_connection_that_is_cut_before_the_answer_is_success(bare: Twin, box: 
     assert boot_time(bare) != before
 
 
+@pytest.mark.full
 def test_a_box_that_goes_away_a_second_time_while_it_comes_back_is_waited_for(bare: Twin, box: State) -> None:
     threads: list[threading.Thread] = []
 
@@ -146,6 +147,7 @@ def test_a_box_that_goes_away_a_second_time_while_it_comes_back_is_waited_for(ba
     threads[0].join()
 
 
+@pytest.mark.full
 def test_a_restart_that_was_scheduled_for_later_is_taken_back_for_ours(bare: Twin, box: State) -> None:
     host = box.inventory.get_host(WINDOWS)
     host.run_shell_command("shutdown /r /t 3600", _shell_executable="cmd")

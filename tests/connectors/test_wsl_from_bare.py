@@ -17,6 +17,7 @@ from vengeance.twin.client import Twin
 from vengeance.twin.distro.errors import DistroError
 from vengeance.twin.distro.host import outside_prefix
 
+pytestmark = pytest.mark.full
 NAME, DISTRO = "wslbare", "Ubuntu-24.04"
 
 
@@ -109,7 +110,6 @@ def test_a_reboot_with_nobody_logged_on_a_logoff_and_72_hours_leave_it_up(bare: 
     assert bare.status()["wsl"]["graphics_restarts"] == 0
 
 
-@pytest.mark.full
 @pytest.mark.parametrize("fault", ["cut_before", "cut_after"])
 def test_a_cut_at_each_tenth_request_ends_the_same(bare: Twin, fault: str) -> None:
     bare.reset(bare=True)

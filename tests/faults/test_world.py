@@ -232,12 +232,14 @@ def test_a_pip_that_is_killed_is_told_and_gone_on_with(world: World, seen: Seen)
     seen("pip is killed", "while vLLM is installed", SENTENCE, AGAIN)
 
 
+@pytest.mark.full
 def test_a_wsl_shutdown_in_the_middle_is_connected_to_again_or_told(world: World, seen: Seen) -> None:
     at = "Starting operation: Python environment with vLLM"
     done = world.run("deploys/vllm.py", at, shortly(lambda: happenings.shut_down_wsl(world.twin)))
     seen("somebody runs wsl --shutdown", "while vLLM is installed", right_or_told(done), AGAIN)
 
 
+@pytest.mark.full
 def test_a_laptop_that_sleeps_and_a_clock_that_jumps_are_no_reason_to_fail(world: World, seen: Seen) -> None:
     jumps = ("| vLLM server qwen", lambda _: world.twin.advance(6 * 3600))
     done = world.follower.run(WHOLE, [("| Python environment", asleep(world.twin)), jumps])

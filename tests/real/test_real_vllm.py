@@ -183,6 +183,7 @@ def test_through_a_port_that_windows_forwards_the_tailnet_gets_in_and_the_lan_do
     assert tailnet.says() == SENTENCE
 
 
+@pytest.mark.full
 def test_a_killed_engine_ends_the_server_without_an_error_and_systemd_brings_both_back(
     first: Finished, real_twin: Twin, tailnet: Elsewhere
 ) -> None:

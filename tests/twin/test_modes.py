@@ -148,6 +148,7 @@ def test_batch_takes_ollamas_model_off_the_card_and_interactive_warms_nothing(bo
     assert all(box.loaded().values())
 
 
+@pytest.mark.full
 def test_images_frees_the_card_of_both(box: ModesBox) -> None:
     box.load(SMALL)
     box.into("images")
@@ -194,6 +195,7 @@ def test_there_and_back_many_times_nothing_of_the_card_is_lost(box: ModesBox, tm
     assert box.inside("systemctl", "show", "--property", "NRestarts", "--value", UNIT) == "0"
 
 
+@pytest.mark.full
 def test_from_one_profile_to_another_the_first_makes_way(box: ModesBox) -> None:
     box.into("batch", "--profile", OTHER)
     assert box.active(OTHER) == "active"
@@ -202,6 +204,7 @@ def test_from_one_profile_to_another_the_first_makes_way(box: ModesBox) -> None:
     assert box.used == IDLE_MIB + BATCH_MIB
 
 
+@pytest.mark.full
 def test_ollama_asked_during_batch_computes_on_the_processor_and_takes_nothing_from_vllm(box: ModesBox) -> None:
     box.into("batch")
     box.load(SMALL)
@@ -251,6 +254,7 @@ def doomed(box: ModesBox) -> Iterator[None]:
     box.inside("sh", "-c", f"rm -r {folder} && systemctl daemon-reload")
 
 
+@pytest.mark.full
 def test_the_server_that_ran_before_runs_again_after_a_start_that_fails(box: ModesBox, doomed: None) -> None:
     box.into("batch", "--profile", OTHER)
     failed = box.mode("batch")
@@ -271,6 +275,7 @@ def without_ollama(box: ModesBox) -> Iterator[None]:
     assert run_pyinfra(box.twin.name, "deploys/ollama.py", "--yes").returncode == 0
 
 
+@pytest.mark.full
 def test_the_card_is_handed_over_where_ollama_does_not_run(box: ModesBox, without_ollama: None) -> None:
     box.into("batch")
     assert box.used == IDLE_MIB + BATCH_MIB
@@ -290,6 +295,7 @@ def without_keepalive(box: ModesBox) -> Iterator[None]:
     assert run_pyinfra(box.twin.name, "deploys/wsl.py", "--yes").returncode == 0
 
 
+@pytest.mark.full
 def test_a_distro_that_is_stopped_is_not_started_by_looking_and_is_by_batch(
     box: ModesBox, without_keepalive: None
 ) -> None:

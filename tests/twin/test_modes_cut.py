@@ -17,6 +17,8 @@ from tests.twin.modes_box import BATCH_MIB, IDLE_MIB, LARGE, PROFILE, ModesBox, 
 from tests.twin_deploys import ROOT, Finished, twin_environment
 from tests.waiting import eventually
 
+# A quarter of an hour; that the deploys are mended after a cut is shown by the others every time.
+pytestmark = pytest.mark.full
 STEPS = {
     "batch": (
         "The box can get into mode batch",
@@ -96,7 +98,6 @@ def test_batch_that_is_killed_one_step_further_each_time_is_mended_by_the_last_r
     mended(box, "batch")
 
 
-@pytest.mark.full
 @pytest.mark.timeout(300)
 def test_interactive_that_is_killed_one_step_further_each_time_is_mended_by_the_last_run(box: ModesBox) -> None:
     box.into("batch")
@@ -105,7 +106,6 @@ def test_interactive_that_is_killed_one_step_further_each_time_is_mended_by_the_
     mended(box, "interactive")
 
 
-@pytest.mark.full
 @pytest.mark.timeout(200)
 @pytest.mark.parametrize(("mode", "step"), [(mode, step) for mode, steps in STEPS.items() for step in steps])
 def test_a_hand_over_that_is_killed_at_a_step_is_mended_by_the_next_run(box: ModesBox, mode: str, step: str) -> None:
@@ -122,7 +122,6 @@ def test_a_batch_that_is_killed_while_vllm_starts_can_be_taken_back(box: ModesBo
     mended(box, "interactive")
 
 
-@pytest.mark.full
 @pytest.mark.timeout(300)
 def test_a_game_that_begins_in_the_middle_is_told_by_name_and_vllm_is_not_started(box: ModesBox) -> None:
     box.load(LARGE)
@@ -179,7 +178,6 @@ def ended_well_or_with_a_sentence(finished: Finished) -> None:
         assert "WinRM" in said(finished) or "connection" in said(finished).lower(), said(finished)[-6000:]
 
 
-@pytest.mark.full
 @pytest.mark.timeout(200)
 @pytest.mark.parametrize("request_number", range(10, LAST, 10))
 def test_a_hand_over_whose_connection_is_cut_is_mended_by_the_next_run(box: ModesBox, request_number: int) -> None:
@@ -195,7 +193,7 @@ def test_a_hand_over_whose_connection_is_cut_is_mended_by_the_next_run(box: Mode
 
 
 @pytest.mark.timeout(200)
-@pytest.mark.parametrize("kind", [pytest.param("cut_before", marks=pytest.mark.full), "cut_after"])
+@pytest.mark.parametrize("kind", ["cut_before", "cut_after"])
 def test_a_hand_over_whose_every_tenth_request_is_cut_is_mended_by_the_next_run(box: ModesBox, kind: str) -> None:
     box.load(LARGE)
     box.twin.fault(kind, request=10, times=None, every=10)

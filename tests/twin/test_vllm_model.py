@@ -133,6 +133,7 @@ def test_a_person_sees_what_the_hub_was_asked(box: Box, capsys: pytest.CaptureFi
     assert box.asked() == []
 
 
+@pytest.mark.full
 def test_a_deploy_that_is_cut_in_the_middle_is_gone_on_with_by_the_next(box: Box) -> None:
     box.twin.fault("web", how="stall", value=2_000_000)
     environment = {"VENGEANCE_TWIN": "tests", "PYINFRA_PROGRESS": "off"}
@@ -187,6 +188,7 @@ def test_a_model_with_a_licence_comes_with_the_right_token_which_nobody_sees(box
     assert TOKEN not in Path(box.twin.folder / "requests.jsonl").read_text(encoding="utf-8")
 
 
+@pytest.mark.full
 def test_a_token_goes_when_it_is_not_declared_unless_it_is_the_users_own(box: Box) -> None:
     right(box.deploy(token=TOKEN))
     box.sh(f"chmod 644 {HOME}/token")

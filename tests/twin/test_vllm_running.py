@@ -163,6 +163,7 @@ def test_a_server_that_stops_by_itself_is_started_again_although_it_ended_well(b
     assert until(lambda: box.start_time() != since and box.state() == "active")
 
 
+@pytest.mark.full
 def test_the_start_of_one_ends_the_other_first(box: Box) -> None:
     right(box.deploy("running", profile="other"))
     right(box.deploy("running"))
@@ -261,6 +262,7 @@ def test_a_game_that_holds_the_card_is_told_by_name_with_the_numbers(box: Box) -
     check_numbers(text)
 
 
+@pytest.mark.full
 def test_ollama_that_holds_the_card_is_told_by_name_with_the_numbers(box: Box) -> None:
     model = "qwen2.5:3b"
     declared = ["--data", "ollama_models=" + json.dumps([{"name": model, "size_gb": 1.9}])]
@@ -377,6 +379,7 @@ def test_nothing_of_a_stopped_server_is_left_and_a_second_run_changes_nothing(bo
     assert not changed(box.deploy("stopped"))
 
 
+@pytest.mark.full
 def test_what_systemd_has_left_of_a_server_is_ended_too(box: Box) -> None:
     box.plan(orphan=True)
     box.sh(f"mkdir -p /etc/systemd/system/{UNIT}.d")

@@ -300,6 +300,7 @@ def test_an_installation_that_was_killed_in_the_middle_is_mended_by_the_next_run
     env.changes_nothing()
 
 
+@pytest.mark.full
 def test_an_environment_whose_making_was_killed_is_made_anew(tmp_path: Path) -> None:
     made = Box(tmp_path)
     made.host.before = killed("-m venv", made.site)
