@@ -6,7 +6,7 @@ export PYTHON
 
 help:
 	@echo "make demo         set everything up, build the whole box on its twin, and ask the real vLLM in it (VENGEANCE_TWIN_VLLM=stand-in: without)"
-	@echo "make test         set everything up, then run all checks and tests (VENGEANCE_REAL=0: without those with a real vLLM)"
+	@echo "make test         set everything up, then run all checks and tests (VENGEANCE_REAL=1: with a real vLLM, too)"
 	@echo "make test-full    the same, with every fault at every request and step, and all of vLLM's parsers (hours)"
 	@echo "make lint         only ruff, mypy and the PowerShell checker"
 	@echo "make bench        the figures of the wire, beside pywinrm's and Ansible's"

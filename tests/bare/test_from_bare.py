@@ -15,6 +15,8 @@ from tests.waiting import eventually
 from vengeance.box.pins import pinned
 from vengeance.twin.client import Twin
 
+# tests/faults deploys a bare box with faults each time, tests/box looks at a deployed one.
+pytestmark = pytest.mark.full
 STAGES = ["preflight", "windows", "ollama", "wsl", "cuda", "vllm", "expose", "verify"]
 DAY = 86_400
 
@@ -129,7 +131,6 @@ def test_a_stranger_reaches_neither_port(up: None, peer: Peer) -> None:
     assert peer.from_the_street(8080) is None
 
 
-@pytest.mark.full
 def test_a_lost_keepalive_is_brought_back_and_nothing_else(up: None, deploy: Deploy, bare_twin: Twin) -> None:
     lost = deploy("tests/bare/deploys/lose_the_keepalive.py", "--yes")
     assert lost.returncode == 0, tail(lost)

@@ -140,10 +140,12 @@ def seen(request: pytest.FixtureRequest) -> Callable[..., None]:
     return partial(record, file=f"faults/{request.path.name}", test=request.function.__name__)
 
 
+@pytest.mark.full
 def test_ctrl_c_while_windows_restarts_leaves_nothing_behind(world: World) -> None:
     interrupted(world, WHOLE, "Windows restarts: ")
 
 
+@pytest.mark.full
 def test_windows_that_restarts_by_itself_while_a_model_is_pulled_is_told(world: World, seen: Seen) -> None:
     done = world.run(WHOLE, "| Ollama's models", shortly(lambda: world.twin.reboot(seconds=1.0)))
     told(
@@ -152,11 +154,13 @@ def test_windows_that_restarts_by_itself_while_a_model_is_pulled_is_told(world: 
     seen("Windows restarts by itself", "while a model is pulled", SENTENCE, AGAIN)
 
 
+@pytest.mark.full
 def test_ctrl_c_while_the_image_is_downloaded_leaves_nothing_behind(world: World, seen: Seen) -> None:
     interrupted(world, "deploys/wsl.py", "Starting operation: The distro Ubuntu-24.04")
     seen("Ctrl-C", "while the distro's image is downloaded", INTERRUPTED, AGAIN)
 
 
+@pytest.mark.full
 def test_a_disk_without_room_for_the_distro_is_told_with_what_is_free(world: World, seen: Seen) -> None:
     downloads = world.twin.drive_c / "ProgramData" / "vengeance" / "downloads"
 
@@ -182,6 +186,7 @@ def test_a_wsl_that_is_updated_in_the_middle_is_connected_to_again_or_told(world
     assert f"WSL {happenings.NEWER_WSL} is newer than" in done.text
 
 
+@pytest.mark.full
 def test_a_dpkg_that_is_killed_is_told_and_brought_to_its_end_by_the_next_run(world: World, seen: Seen) -> None:
     with ExitStack() as killing:
         enter = killing.enter_context
@@ -191,6 +196,7 @@ def test_a_dpkg_that_is_killed_is_told_and_brought_to_its_end_by_the_next_run(wo
     seen("dpkg is killed", "between unpacking and configuring", "says so", AGAIN)
 
 
+@pytest.mark.full
 def test_whoever_else_installs_packages_is_waited_for(world: World, seen: Seen) -> None:
     with happenings.packages_in_use(world.twin):
         freed = threading.Timer(2.0, happenings.free_packages, (world.twin,))
@@ -201,6 +207,7 @@ def test_whoever_else_installs_packages_is_waited_for(world: World, seen: Seen) 
     seen("apt's locks are held", "before packages are installed", f"waits at most ten minutes, {RIGHT}", NOTHING)
 
 
+@pytest.mark.full
 def test_a_disk_without_room_for_packages_is_told(world: World, seen: Seen) -> None:
     archives = "/var/cache/apt/archives"
     happenings.inside(
@@ -213,6 +220,7 @@ def test_a_disk_without_room_for_packages_is_told(world: World, seen: Seen) -> N
     seen("the distro's disk is full", "when packages are installed", SENTENCE, AGAIN)
 
 
+@pytest.mark.full
 def test_packages_that_somebody_else_keeps_in_use_are_told_with_the_process(world: World, seen: Seen) -> None:
     script = debian.finish_interrupted(seconds=1).get_raw_value()
     with happenings.packages_in_use(world.twin):
@@ -225,6 +233,7 @@ def test_packages_that_somebody_else_keeps_in_use_are_told_with_the_process(worl
     seen("apt's locks are held", "for more than ten minutes", SENTENCE, AGAIN)
 
 
+@pytest.mark.full
 def test_a_pip_that_is_killed_is_told_and_gone_on_with(world: World, seen: Seen) -> None:
     at = "Starting operation: Python environment with vLLM"
     done = world.run("deploys/vllm.py", at, lambda _: happenings.kill_inside(world.twin, "-m [p]ip"))
@@ -249,7 +258,9 @@ def test_a_laptop_that_sleeps_and_a_clock_that_jumps_are_no_reason_to_fail(world
     seen("the box's clock jumps by six hours", "while a server starts", RIGHT, NOTHING)
 
 
+@pytest.mark.full
 def test_after_all_that_nothing_is_left_to_do_and_nothing_was_done_twice(world: World) -> None:
+    right(world.run(WHOLE))
     done = world.run(WHOLE)
     right(done)
     assert done.changes == [], done.text[-6000:]

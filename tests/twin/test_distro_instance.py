@@ -112,7 +112,6 @@ def test_this_machine_does_not_believe_the_vendors_stand_in(linux: LinuxSide) ->
     assert done.returncode == 60, done.stderr
 
 
-@pytest.mark.full
 def test_pip_works_and_installs_the_vllm_stand_in_which_runs_as_a_unit(linux: LinuxSide) -> None:
     if not linux.host.abilities.network and not _free(PORT):
         pytest.skip(f"needs port {PORT}, which somebody has on this machine's network, and that is the distro's too")

@@ -26,7 +26,7 @@ from tests.twin.modes_box import (
 from tests.twin_deploys import ROOT, TWIN, Finished, run_pyinfra, twin_environment
 
 BACK_AND_FORTH = Path(__file__).with_name("deploys") / "back_and_forth.py"
-ROUNDS = 20 if os.environ.get("VENGEANCE_FULL") else 4
+ROUNDS = 20 if os.environ.get("VENGEANCE_FULL") else 2
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +65,7 @@ def test_a_missing_or_misspelled_mode_is_refused_with_all_three_before_anything(
     assert SMALL in box.loaded()
 
 
+@pytest.mark.full
 def test_a_profile_that_there_is_not_is_refused_with_those_there_are(box: ModesBox) -> None:
     refused = box.mode("batch", "--profile", "qwen")
     assert refused.returncode == 1
@@ -97,7 +98,7 @@ def test_a_mode_is_changed_in_the_projects_folder_alone(box: ModesBox, tmp_path:
     assert f"There is no deploys/mode.py here ({tmp_path}): run this in the project's folder" in done.stderr
 
 
-@pytest.mark.parametrize("comfyui", [False, True])
+@pytest.mark.parametrize("comfyui", [pytest.param(False, marks=pytest.mark.full), True])
 def test_who_has_the_card_is_refused_by_name_and_nothing_is_changed(box: ModesBox, comfyui: bool) -> None:
     box.load(SMALL)
     pid = box.twin.card_hold(None if comfyui else "Game.exe", 6000, comfyui=comfyui)
@@ -114,6 +115,7 @@ def test_who_has_the_card_is_refused_by_name_and_nothing_is_changed(box: ModesBo
     assert len(box.images) == 1, "images leaves it to whoever has it"
 
 
+@pytest.mark.full
 def test_a_port_that_a_program_of_windows_has_is_refused_by_its_name_and_mended_when_it_ends(box: ModesBox) -> None:
     box.twin.fault("port_taken", port=8080)
     try:
@@ -158,7 +160,10 @@ def test_images_frees_the_card_of_both(box: ModesBox) -> None:
     assert (box.used, box.server_processes()) == (IDLE_MIB, [])
 
 
-@pytest.mark.parametrize("mode", ["interactive", "batch", "images"])
+@pytest.mark.parametrize(
+    "mode",
+    [pytest.param("interactive", marks=pytest.mark.full), "batch", pytest.param("images", marks=pytest.mark.full)],
+)
 def test_a_second_run_changes_nothing(box: ModesBox, mode: str) -> None:
     box.into(mode)
     before = box.card

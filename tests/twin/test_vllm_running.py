@@ -176,6 +176,7 @@ def test_the_start_of_one_ends_the_other_first(box: Box) -> None:
     assert journal.rindex("Stopped vllm-other") < journal.rindex("Started vllm-tried")
 
 
+@pytest.mark.full
 def test_a_change_restarts_it_once(box: Box) -> None:
     right(box.deploy("both"))
     since = box.start_time()
@@ -336,6 +337,7 @@ def test_a_flag_that_vllm_does_not_know_is_told(box: Box) -> None:
     failing(box, "unknown flag: vllm serve: error: unrecognized arguments: --swap-space 4")
 
 
+@pytest.mark.full
 def test_a_token_in_the_log_is_not_shown_and_nothing_of_an_earlier_start(box: Box) -> None:
     box.plan(print=OFFLINE, exit=1)
     box.sh(f"systemctl start {UNIT}; systemctl stop {UNIT}")

@@ -286,6 +286,7 @@ def killed(program: str, site: Path) -> Callable[[str], None]:
     return kill
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("program", ["-m ensurepip", "Installing collected packages"])
 def test_an_installation_that_was_killed_in_the_middle_is_mended_by_the_next_run(env: Box, program: str) -> None:
     no_pip(env) if "pip" in program else no_description(env)

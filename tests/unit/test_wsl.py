@@ -19,6 +19,7 @@ from vengeance.box.wslconfig import Machine, Timeouts
 from vengeance.facts import windows as windows_facts
 from vengeance.facts import wsl as facts
 from vengeance.operations import windows, wsl
+from vengeance.operations.wsl.program import terminate_distro
 from vengeance.powershell import Script
 
 GB = 1 << 30
@@ -276,7 +277,7 @@ def test_a_keepalive_that_waits_for_a_logon_is_refused() -> None:
 
 
 def test_a_distro_is_terminated_only_when_it_runs() -> None:
-    assert functions(run_operation(wsl.terminated, box(running=(DISTRO,)), distro=DISTRO)) == [wsl.run_wsl]
+    assert functions(run_operation(wsl.terminated, box(running=(DISTRO,)), distro=DISTRO)) == [terminate_distro]
     assert run_operation(wsl.terminated, box(), distro=DISTRO).commands == []
     assert run_operation(wsl.terminated, box(distros=()), distro=DISTRO).commands == []
     assert len(functions(run_operation(wsl.restarted, box(), distro=DISTRO))) == 2

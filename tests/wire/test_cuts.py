@@ -13,8 +13,8 @@ from tests.wire.conftest import DISTRO, ROOT, Box
 from vengeance.winrm.client import WinRMClient
 from vengeance.winrm.errors import OutcomeUnknown
 
-# Every phase of a run is in six commands: the start, the first, one between others, the last, the end.
-COMMANDS = 20 if os.environ.get("VENGEANCE_FULL") else 6
+# Every phase of a run is in four commands: the start, the first, one between others, the last, the end.
+COMMANDS = 20 if os.environ.get("VENGEANCE_FULL") else 4
 
 
 def run_counted(client: WinRMClient, counter: Path) -> list[bytes]:

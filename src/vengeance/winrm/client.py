@@ -439,6 +439,15 @@ class WinRMClient:
         if agent is not None:
             agent.leave()
 
+    def leave_distro(self, distro: str) -> None:
+        """Take it that a distro was stopped, and the agents in it with it: the next command there starts another.
+
+        One that was sent to an agent that is about to end would be an unknown outcome.
+        """
+        for key in [key for key in self._agents if key.partition("\0")[0] == distro and key != _POWERSHELL]:
+            with self._lock_of(key):
+                self._drop(key)
+
     def _abandon(self, key: str) -> None:
         """Leave an agent that may still be busy with a command nobody waits for; what it runs is ended."""
         agent = self._agents.get(key)

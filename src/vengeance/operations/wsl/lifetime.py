@@ -17,7 +17,7 @@ from vengeance.facts.wsl import WSL_EXE, Installation, Running
 from vengeance.operations import windows
 from vengeance.operations.refusal import failed, refuse
 from vengeance.operations.wsl.checks import check_distro
-from vengeance.operations.wsl.program import distributions, run_wsl
+from vengeance.operations.wsl.program import distributions, run_wsl, terminate_distro
 from vengeance.secret import Secret
 
 _START_SECONDS = 60.0
@@ -117,7 +117,7 @@ def terminated(distro: str) -> Generator[PyinfraCommand, None, None]:
     elif distro not in host.get_fact(Running, path=found["path"] or WSL_EXE):
         host.noop(f"{distro} does not run")
     else:
-        yield FunctionCommand(run_wsl, [f"--terminate {distro}"], {})
+        yield FunctionCommand(terminate_distro, [distro], {})
 
 
 @operation(is_idempotent=False)
@@ -142,5 +142,5 @@ def restarted(distro: str) -> Generator[PyinfraCommand, None, None]:
     if found["path"] is not None and distro not in distributions(found):
         yield refuse(f"{host.name} has no distribution {distro} to start again.")
         return
-    yield FunctionCommand(run_wsl, [f"--terminate {distro}"], {})
+    yield FunctionCommand(terminate_distro, [distro], {})
     yield FunctionCommand(run_wsl, [f"-d {distro} -u root --cd / --exec /bin/true"], {})

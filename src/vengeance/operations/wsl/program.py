@@ -10,6 +10,7 @@ from pyinfra.api.host import Host
 from pyinfra.api.state import State
 from pyinfra.context import host
 
+from vengeance.connectors.wsl import WSLConnector
 from vengeance.facts.wsl import WSL_EXE, Running, parse_program, wsl_exe
 from vengeance.operations.refusal import failed, in_a_sentence
 from vengeance.operations.stage import same_machine
@@ -54,6 +55,18 @@ def ended_badly(host: Host, arguments: str, code: int | None, text: str) -> str:
 def shut_down(state: State, host: Host) -> bool:
     """Stop all distros of the account that signs in, and their virtual machine."""
     return run_wsl(state, host, "--shutdown")
+
+
+@in_a_sentence
+def terminate_distro(state: State, host: Host, distro: str) -> bool:
+    """Stop a distro of a Windows host, and have its own connections know of it."""
+    if not run_wsl(state, host, f"--terminate {distro}"):
+        return False
+    for other in list(state.active_hosts):
+        client = getattr(other.connector, "client", None)
+        if isinstance(other.connector, WSLConnector) and client is not None and same_machine(host, other):
+            client.leave_distro(distro)
+    return True
 
 
 def rejoin(state: State, host: Host) -> bool:
