@@ -130,9 +130,8 @@ def test_after_each_of_these_mends_the_deploy_works_again_and_changes_nothing(bo
     changes_nothing()
 
 
-@pytest.mark.parametrize(
-    "lost", ["/usr/local/cuda-12.4/bin/nvcc", pytest.param("/usr/local/cuda", marks=pytest.mark.full)]
-)
+@pytest.mark.full
+@pytest.mark.parametrize("lost", ["/usr/local/cuda-12.4/bin/nvcc", "/usr/local/cuda"])
 def test_a_toolkit_without_nvcc_is_installed_again(box: Twin, lost: str) -> None:
     sh(box, f"rm {lost}")
     done = deploy("deploys/cuda.py", "--yes")

@@ -126,6 +126,7 @@ def test_a_restart_by_somebody_else_between_the_look_and_the_request_is_not_foll
     assert [boot_time(bare)] == after
 
 
+@pytest.mark.full
 def test_a_connection_that_is_cut_before_the_answer_is_success(bare: Twin, box: State) -> None:
     before = boot_time(bare)
     # The first Receive of Restart-Windows is handled and never answered.

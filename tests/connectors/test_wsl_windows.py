@@ -118,6 +118,7 @@ def test_a_change_of_wslconfig_shuts_down_once_is_verified_inside_and_a_second_r
     assert machine_starts(twin) == before + 1
 
 
+@pytest.mark.full
 def test_a_file_that_was_written_without_a_shutdown_is_found_by_its_effect(twin: Twin, pyinfra: Pyinfra) -> None:
     declare(pyinfra)
     file = twin.drive_c / "Users/Steam/.wslconfig"
@@ -139,6 +140,7 @@ def test_what_the_box_cannot_give_is_an_error_and_not_a_success(twin: Twin, pyin
     declare(pyinfra)
 
 
+@pytest.mark.full
 def test_the_keepalive_holds_the_distro_over_72_hours_a_reboot_a_logon_and_a_logoff(
     twin: Twin, pyinfra: Pyinfra
 ) -> None:

@@ -25,6 +25,7 @@ def test_it_says_on_which_rung_it_stands_and_what_is_missing(linux: LinuxSide) -
     assert any("units are verified and enabled but never run" in sentence for sentence in linux.host.missing)
 
 
+@pytest.mark.full
 def test_apt_and_pip_work(linux: LinuxSide) -> None:
     done = linux.sh(
         f"set -e; cd /tmp; wget -q {KEYRING}; dpkg -i {KEYRING.rpartition('/')[2]}; apt-get update -q\n"

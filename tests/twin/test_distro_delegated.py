@@ -318,6 +318,7 @@ def test_a_vllm_server_runs_in_its_sandbox_and_sees_the_card(systemd: Somebody) 
     systemd.sh("systemctl stop vllm-coder")
 
 
+@pytest.mark.full
 def test_packages_come_from_apt_and_pip(up: Somebody) -> None:
     # Through wsl.exe, since a distro that nobody uses through it is stopped after 15 s.
     code, text = up.wsl('-u root --exec /bin/sh -c "apt-get update -q && apt-get install -qy tree"')

@@ -85,8 +85,12 @@ def blob_of(client: HubClient, name: str) -> Path:
 
 def part_of_a_shard(client: HubClient) -> bool:
     """Whether a shard has begun to come."""
-    parts = blob_of(client, SHARD).parent.glob("*.incomplete")
-    return any(file.stat().st_size >= 1 << 20 for file in parts)
+    for file in blob_of(client, SHARD).parent.glob("*.incomplete"):
+        # A small one is whole, and has its own name, from one look to the next.
+        with suppress(FileNotFoundError):
+            if file.stat().st_size >= 1 << 20:
+                return True
+    return False
 
 
 def looked(client: HubClient, revision: str = COMMIT) -> dict[str, object]:

@@ -177,6 +177,7 @@ def test_interactive_leaves_a_loaded_model_where_it_is(box: ModesBox) -> None:
     assert SMALL in box.loaded()
 
 
+@pytest.mark.full
 @pytest.mark.timeout(600)
 def test_there_and_back_many_times_nothing_of_the_card_is_lost(box: ModesBox, tmp_path: Path) -> None:
     seen = tmp_path / "seen"
@@ -230,6 +231,7 @@ def test_ollama_asked_during_batch_computes_on_the_processor_and_takes_nothing_f
 TAKE_THE_PORT = "import socket, time\ns = socket.create_server(('127.0.0.1', 8080))\ntime.sleep(600)"
 
 
+@pytest.mark.full
 def test_a_start_that_fails_goes_back_to_where_it_was_and_says_why(box: ModesBox) -> None:
     box.load(SMALL)
     box.inside("systemd-run", "--unit", "taker", "--collect", "python3", "-c", TAKE_THE_PORT)

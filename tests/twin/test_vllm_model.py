@@ -201,6 +201,7 @@ def test_a_token_goes_when_it_is_not_declared_unless_it_is_the_users_own(box: Bo
     assert box.sh(f"cat {HOME}/token") == "hf_of_the_user\n"
 
 
+@pytest.mark.full
 def test_a_revision_that_is_none_is_said_with_the_nearest_and_one_that_moves_with_its_commit(box: Box) -> None:
     text = refused(box.deploy(revision="mein"))
     assert f"{MISTRAL.name} has no revision mein. Did you mean main?" in text

@@ -185,6 +185,7 @@ def test_a_change_restarts_it_once(box: Box) -> None:
     assert not changed(box.deploy("both", max_model_len=2048))
 
 
+@pytest.mark.full
 def test_the_generated_key_reaches_the_server_and_a_new_one_restarts_it_once(box: Box, tmp_path: Path) -> None:
     for name in ("inventory/twin.py", "group_data/all.py", "group_data/windows.py", "group_data/wsl.py"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -401,10 +402,8 @@ def test_a_server_that_waits_for_its_next_start_is_stopped(box: Box) -> None:
     assert box.state() == "inactive"
 
 
-@pytest.mark.parametrize(
-    ("number", "wait", "cut_waits"),
-    [(signal.SIGINT, 6, 20), pytest.param(signal.SIGKILL, 18, 12, marks=pytest.mark.full)],
-)
+@pytest.mark.full
+@pytest.mark.parametrize(("number", "wait", "cut_waits"), [(signal.SIGINT, 6, 20), (signal.SIGKILL, 18, 12)])
 def test_a_run_that_is_cut_while_a_server_loads_is_mended_by_the_next_without_a_second_start(
     box: Box, number: signal.Signals, wait: int, cut_waits: int
 ) -> None:

@@ -138,6 +138,7 @@ def test_an_environment_is_made_proved_and_marked_and_a_second_run_changes_nothi
     made.changes_nothing()
 
 
+@pytest.mark.full
 def test_an_upgrade_replaces_the_old_version_with_its_bytecode_and_what_it_compiled(env: Box) -> None:
     env.must("0.15.0")
     stale = env.site / "tokens/__pycache__/stale.pyc"
