@@ -129,7 +129,8 @@ def test_the_server_sees_of_the_homes_what_it_reads_alone(linux: Host, settings:
     seen = linux.check_output("ls -A %s", f"/proc/{main_process(linux, vllm)}/root{home}").split()
     assert set(seen) <= wanted
     assert Path(settings["vllm_path"]).name in seen
-    assert len(linux.check_output("ls -A %s", home).split()) > len(wanted), "there is something to hide"
+    if set(linux.check_output("ls -A %s", home).split()) <= wanted:
+        pytest.skip(f"there is nothing else in {home} that the server could see")
 
 
 @pytest.mark.usefixtures("runs")
