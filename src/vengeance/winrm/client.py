@@ -444,7 +444,7 @@ class WinRMClient:
 
         One that was sent to an agent that is about to end would be an unknown outcome.
         """
-        for key in [key for key in self._agents if key.partition("\0")[0] == distro and key != _POWERSHELL]:
+        for key in [key for key in self._agents if key.partition("\0")[0] == distro]:
             with self._lock_of(key):
                 self._drop(key)
 

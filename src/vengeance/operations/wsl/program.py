@@ -63,9 +63,9 @@ def terminate_distro(state: State, host: Host, distro: str) -> bool:
     if not run_wsl(state, host, f"--terminate {distro}"):
         return False
     for other in list(state.active_hosts):
-        client = getattr(other.connector, "client", None)
-        if isinstance(other.connector, WSLConnector) and client is not None and same_machine(host, other):
-            client.leave_distro(distro)
+        connector = other.connector
+        if isinstance(connector, WSLConnector) and connector.client is not None and same_machine(host, other):
+            connector.client.leave_distro(distro)
     return True
 
 
